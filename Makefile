@@ -1,0 +1,48 @@
+# `make lab` and `make test` do all the set-up on a fresh Debian machine with Python 3.11 or newer.
+# Programs are called as `.venv/bin/python -m …`: the scripts beside it break where the path has a space.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup lab test soak lint bench clean
+
+PYTHON ?=
+LAB_ARGS ?=
+PYTEST_ARGS ?=
+PY := .venv/bin/python
+
+# What `setup` prepares: `lab` needs no browser and no test tools.
+GROUP := dev
+lab: GROUP := lab
+bench: GROUP := lab
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1@\2/p' Makefile | sed 's/@/              /; s/^\(.\{18\}\) */\1/'
+	@echo
+	@echo "  PYTHON=python3.12      the Python that .venv is made with    (default: the newest from 3.11 on)"
+	@echo "  LAB_ARGS=--no-browser  more options for JupyterLab           PYTEST_ARGS='-k login'  more options for pytest"
+
+setup:  ## make .venv and install what is missing (system packages through apt)
+	@PYTHON="$(PYTHON)" sh tools/setup.sh $(GROUP)
+
+lab: setup  ## open JupyterLab at the first notebook
+	@echo "JupyterLab opens in your browser, or at the address below. Ctrl-C here ends it."
+	@$(PY) tools/lab.py $(LAB_ARGS)
+
+test: lint  ## run the linters, then every test (JupyterLab and Chromium included)
+	@$(PY) -m pytest $(PYTEST_ARGS)
+
+soak: setup  ## run the tests that take long
+	@$(PY) -m pytest -m soak $(PYTEST_ARGS)
+
+lint: setup  ## check style, types and the direction of imports
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+bench: setup  ## measure, side by side with the peers
+	@for program in benchmarks/*.py; do $(PY) "$$program" || exit 1; done
+
+clean:  ## remove everything that was made here, .venv included
+	rm -rf .venv build dist artifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,245 @@
+"""Every error of the package, as one tree. Each says what happened, why, and what to do now.
+
+```
+LexofficeError
+├── LoginError              .stage says where: discovery, authorize, callback, token, …
+│   ├── DiscoveryError      the provider could not be described
+│   ├── CallbackError       the callback URL was refused (also a ValueError)
+│   │   ├── StateMismatch   it belongs to another attempt
+│   │   └── AccessDenied    the person, or the provider, said no
+│   ├── TokenEndpointError  the token endpoint did not give what it should
+│   │   └── InvalidGrant    the code or the refresh token is used up
+│   ├── IdTokenError        the ID token is not to be believed
+│   ├── UserinfoError       userinfo is not to be believed
+│   └── SignedOut           there is no sign-in to work with
+├── ApiError                .status, .path, .request_id, .issues
+│   ├── Unauthorized        401
+│   ├── NotAllowed          402, 403
+│   ├── NotFound            404
+│   ├── Conflict            409
+│   ├── Invalid             400, 405, 406, 415, 422
+│   ├── RateLimited         429
+│   └── ServerTrouble       5xx, no answer, or one that is none
+├── StoreError              tokens could not be kept or read
+├── BooksError              the local copy
+└── SandboxError            the lexoffice on this machine
+```
+
+    try:
+        tokens = attempt.handle_callback(url)
+    except StateMismatch:
+        ...                     # an old tab: ask for the newest one
+    except LoginError as error:
+        print(error.remedy)
+
+`str(error)` is English and stable. In a notebook and on the card the person's own language is used.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar
+
+from lexoffice_nb.texts import text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class LexofficeError(Exception):
+    """The root. Made from a code of `lexoffice_nb.texts` and the values for it, which are never secrets."""
+
+    def __init__(self, code: str, **values: object) -> None:
+        self.code = code
+        self.values = values
+        super().__init__(f"{text(code, 'en', **values)} {text(f'{code}.next', 'en', **values)}")
+
+    def what(self, language: str | None = None) -> str:
+        """Says what happened and why, in one sentence or two."""
+        return text(self.code, language, **self.values)
+
+    def next(self, language: str | None = None) -> str:
+        """Says what to do now."""
+        return text(f"{self.code}.next", language, **self.values)
+
+    @property
+    def remedy(self) -> str:
+        """What to do now, in English."""
+        return self.next("en")
+
+    def _render_traceback_(self) -> list[str]:
+        """Two lines in a notebook instead of a traceback (IPython calls this)."""
+        return [f"{type(self).__name__}: {self.what()}", f"→ {self.next()}"]
+
+    def __reduce__(self) -> tuple[Callable[..., LexofficeError], tuple[object, ...], dict[str, object]]:
+        return _rebuild, (type(self), self.code, self.values), self.__dict__
+
+
+def _rebuild(kind: type[LexofficeError], code: str, values: Mapping[str, object]) -> LexofficeError:
+    return kind(code, **values)
+
+
+class LoginError(LexofficeError):
+    """Signing in, staying signed in or signing out did not work."""
+
+    default_stage: ClassVar[str] = "authorize"
+
+    def __init__(self, code: str, *, stage: str | None = None, **values: object) -> None:
+        self.stage = stage or self.default_stage
+        super().__init__(code, **values)
+
+
+class DiscoveryError(LoginError):
+    """The provider could not be described."""
+
+    default_stage = "discovery"
+
+
+class CallbackError(LoginError, ValueError):
+    """The callback URL was refused."""
+
+    default_stage = "callback"
+
+
+class StateMismatch(CallbackError):
+    """The callback belongs to another attempt than this one (RFC 6749 section 10.12)."""
+
+
+class AccessDenied(CallbackError):
+    """The person, or the provider, said no (RFC 6749 section 4.1.2.1)."""
+
+
+class TokenEndpointError(LoginError):
+    """The token endpoint did not give what it should (RFC 6749 section 5.2)."""
+
+    default_stage = "token"
+
+
+class InvalidGrant(TokenEndpointError):
+    """The code or the refresh token is used up, revoked or another client's."""
+
+
+class IdTokenError(LoginError):
+    """The ID token is not to be believed (OpenID Connect Core section 3.1.3.7)."""
+
+    default_stage = "id_token"
+
+
+class UserinfoError(LoginError):
+    """Userinfo is not to be believed (OpenID Connect Core section 5.3)."""
+
+    default_stage = "userinfo"
+
+
+class SignedOut(LoginError):
+    """There is no sign-in to work with."""
+
+
+class ApiError(LexofficeError):
+    """The API refused a request, or did not answer it.
+
+    Attributes:
+        status: the HTTP status, or None where no answer came.
+        path: the path that was asked, without its query.
+        request_id: the vendor's name of the request, for its support.
+        issues: `(field, what is wrong with it)` pairs.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        *,
+        status: int | None = None,
+        path: str = "",
+        request_id: str | None = None,
+        issues: Sequence[tuple[str, str]] = (),
+        **values: object,
+    ) -> None:
+        self.status = status
+        self.path = path
+        self.request_id = request_id
+        self.issues = tuple(issues)
+        super().__init__(code, status=status, path=path, **values)
+
+
+class Unauthorized(ApiError):
+    """401: the credential is not (or no longer) good."""
+
+
+class NotAllowed(ApiError):
+    """402 or 403: the sign-in does not cover this."""
+
+
+class NotFound(ApiError):
+    """404."""
+
+
+class Conflict(ApiError):
+    """409: somebody else changed it in between."""
+
+
+class Invalid(ApiError):
+    """400, 405, 406, 415 or 422: the request itself is wrong."""
+
+
+class RateLimited(ApiError):
+    """429: too many requests in too short a time."""
+
+
+class ServerTrouble(ApiError):
+    """5xx, no answer at all, or an answer that is none."""
+
+
+class StoreError(LexofficeError):
+    """Tokens could not be kept or read."""
+
+
+class BooksError(LexofficeError):
+    """The local copy of the books."""
+
+
+class SandboxError(LexofficeError):
+    """The lexoffice on this machine did not start or does not answer."""
+
+
+class InternalError(RuntimeError):
+    """A mistake in this package, met where secrets are: named by type and place alone, since its text is anybody's."""
+
+
+def shielded(function: Callable[P, T]) -> Callable[P, T]:
+    """Keeps secrets out of tracebacks: whatever ends `function` is raised anew, with no frame below this one.
+
+    A traceback under `%xmode Verbose`, a debugger or an error tracker shows the local variables of every frame,
+    here codes, verifiers and headers. Raising outside the `except` block leaves no context behind either. What is not
+    an error of ours comes out as an `InternalError`.
+    """
+
+    @functools.wraps(function)
+    def shield(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt above all
+            fresh = _without_frames(error)
+        del args, kwargs
+        raise fresh
+
+    return shield
+
+
+def _without_frames(error: BaseException) -> BaseException:
+    if isinstance(error, (LexofficeError, KeyboardInterrupt, SystemExit, GeneratorExit)):
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+        return error
+    return InternalError(f"{type(error).__name__} at {_place(error.__traceback__)}")
+
+
+def _place(traceback: TracebackType | None) -> str:
+    place = "an unknown place"
+    while traceback:
+        place = f"{traceback.tb_frame.f_globals.get('__name__')}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place

@@ -1,0 +1,231 @@
+"""The ID token: its signature by one key and one algorithm that we chose, then its claims.
+
+OpenID Connect Core sections 3.1.3.7 and 12.2, RFC 8725. joserfc checks the signature and decides nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import threading
+import time
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from lexoffice_nb.errors import IdTokenError, shielded
+from lexoffice_nb.oauth.pkce import base64url
+from lexoffice_nb.oauth.transport import Answer, Origin, fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lexoffice_nb.oauth.tokens import Secret
+
+TOKEN_LIMIT = 64 * 1024
+JWKS_LIMIT = 512 * 1024
+SKEW_SECONDS = 60
+REFETCH_SECONDS = 60
+# Algorithm -> the key type it needs and the hash of its at_hash. Nothing else is accepted, whatever a header says.
+ALGORITHMS = {
+    "RS256": ("RSA", hashlib.sha256),
+    "PS256": ("RSA", hashlib.sha256),
+    "ES256": ("EC", hashlib.sha256),
+    "EdDSA": ("OKP", hashlib.sha512),
+}
+
+
+@dataclass(frozen=True)
+class ExpectedClaims:
+    """What the ID token of an attempt must say.
+
+    A refreshed token (`subject` given) may leave the nonce out, but not change it.
+    """
+
+    issuer: str
+    client_id: str
+    nonce: str
+    access_token: Secret
+    subject: str | None = None
+    clock_ahead: float | None = None
+
+
+class IssuerKeys:
+    """The keys at an issuer's `jwks_uri`, fetched when they are first needed and once more for an unknown kid."""
+
+    def __init__(self, jwks_uri: str) -> None:
+        self._uri = jwks_uri
+        self._keys: list[Mapping[str, Any]] = []
+        self._fetched = float("-inf")
+        self._lock = threading.Lock()
+
+    def key_for(self, header: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Gives the one key that fits a token's kid and algorithm.
+
+        Raises:
+            IdTokenError: `key_unknown` or `key_ambiguous`.
+        """
+        with self._lock:
+            fitting = self._fitting(header)
+            # A provider may have changed its keys just now; the pause keeps forged kids from becoming a flood.
+            if not fitting and time.monotonic() - self._fetched > REFETCH_SECONDS:
+                self._fetch()
+                fitting = self._fitting(header)
+        if not fitting:
+            raise IdTokenError("key_unknown")
+        if len(fitting) > 1:
+            raise IdTokenError("key_ambiguous")
+        return fitting[0]
+
+    def _fitting(self, header: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        algorithm = header["alg"]
+        kid = header.get("kid")
+        return [
+            key
+            for key in self._keys
+            if key.get("kty") == ALGORITHMS[algorithm][0]
+            and key.get("use", "sig") == "sig"
+            and key.get("alg", algorithm) == algorithm
+            and (kid is None or key.get("kid") == kid)
+        ]
+
+    def _fetch(self) -> None:
+        host = Origin.of(self._uri).host
+        answer = fetch("GET", self._uri, stage="id_token", limit=JWKS_LIMIT)
+        keys = _keys(answer)
+        if keys is None:
+            raise IdTokenError("jwks_unreadable", host=host)
+        self._keys = keys
+        self._fetched = time.monotonic()
+
+
+def _keys(answer: Answer) -> list[Mapping[str, Any]] | None:
+    try:
+        document = answer.json() if answer.status == 200 else None
+    except ValueError:
+        return None
+    keys = document.get("keys") if isinstance(document, dict) else None
+    return [k for k in keys if isinstance(k, dict)] if isinstance(keys, list) else None
+
+
+@shielded
+def verify_id_token(token: Secret, keys: IssuerKeys, expected: ExpectedClaims) -> Mapping[str, Any]:
+    """Checks an ID token and gives its claims, read-only.
+
+    Raises:
+        IdTokenError: with a code that names the one thing that was wrong.
+        LoginError: if the issuer's keys cannot be fetched.
+    """
+    compact = token.reveal()
+    if len(compact) > TOKEN_LIMIT:
+        raise IdTokenError("id_token_too_long")
+    header, claims = _parse(compact)
+    _check_header(header)
+    _check_signature(compact, header["alg"], keys.key_for(header))
+    _check_claims(claims, expected)
+    _check_at_hash(claims, header["alg"], expected.access_token)
+    return MappingProxyType(claims)
+
+
+def _parse(compact: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    parts = compact.split(".")
+    if len(parts) != 3 or not all(parts):
+        raise IdTokenError("id_token_malformed")
+    try:
+        header, claims = (json.loads(_decode(part)) for part in parts[:2])
+    except (ValueError, RecursionError):
+        raise IdTokenError("id_token_malformed") from None
+    if not isinstance(header, dict) or not isinstance(claims, dict):
+        raise IdTokenError("id_token_malformed")
+    return header, claims
+
+
+def _decode(part: str) -> bytes:
+    try:
+        return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    except binascii.Error:
+        raise ValueError("not base64url") from None
+
+
+def _check_header(header: Mapping[str, Any]) -> None:
+    if not isinstance(header.get("alg"), str) or header["alg"] not in ALGORITHMS:
+        raise IdTokenError("alg_not_allowed")
+    if "crit" in header or "b64" in header:
+        raise IdTokenError("header_crit")
+    # A key that the token brings along proves nothing about who signed it.
+    if any(name in header for name in ("jwk", "jku", "x5u")):
+        raise IdTokenError("header_key")
+    if str(header.get("typ", "JWT")).upper() != "JWT":
+        raise IdTokenError("header_typ")
+    if "kid" in header and not isinstance(header["kid"], str):
+        raise IdTokenError("key_unknown")
+
+
+def _check_signature(compact: str, algorithm: str, key: Mapping[str, Any]) -> None:
+    import joserfc.errors
+    from joserfc import jwk, jws
+
+    kinds: dict[str, Any] = {"RSA": jwk.RSAKey, "EC": jwk.ECKey, "OKP": jwk.OKPKey}
+    try:
+        public = kinds[str(key["kty"])].import_key({k: v for k, v in key.items() if isinstance(v, str)})
+        jws.deserialize_compact(compact, public, algorithms=[algorithm])
+    except (joserfc.errors.JoseError, ValueError, TypeError, KeyError):
+        raise IdTokenError("signature_bad") from None
+
+
+def _check_claims(claims: Mapping[str, Any], expected: ExpectedClaims) -> None:
+    if claims.get("iss") != expected.issuer:
+        raise IdTokenError("iss_other")
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not subject or (expected.subject is not None and subject != expected.subject):
+        raise IdTokenError("sub_bad")
+    _check_audience(claims, expected.client_id)
+    _check_times(claims, expected.clock_ahead)
+    nonce = claims.get("nonce")
+    left_out = nonce is None and expected.subject is not None
+    if not left_out and not (isinstance(nonce, str) and _equal(nonce, expected.nonce)):
+        raise IdTokenError("nonce_other")
+
+
+def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
+    audience = claims.get("aud")
+    audiences: Sequence[object] = audience if isinstance(audience, list) else [audience]
+    if client_id not in audiences:
+        raise IdTokenError("aud_other")
+    if (len(audiences) > 1 and "azp" not in claims) or claims.get("azp", client_id) != client_id:
+        raise IdTokenError("azp_other")
+
+
+def _check_times(claims: Mapping[str, Any], clock_ahead: float | None) -> None:
+    now = time.time()
+    exp, iat, nbf = claims.get("exp"), claims.get("iat"), claims.get("nbf", 0)
+    if not _is_number(exp) or not _is_number(iat) or not _is_number(nbf):
+        raise IdTokenError("times_missing")
+    wrong = None
+    if exp <= now - SKEW_SECONDS:
+        wrong = "exp_past"
+    elif iat > now + SKEW_SECONDS or nbf > now + SKEW_SECONDS:
+        wrong = "iat_future"
+    if wrong and clock_ahead is not None and abs(clock_ahead) > SKEW_SECONDS:
+        wrong = "clock_fast" if clock_ahead > 0 else "clock_slow"
+    if wrong:
+        raise IdTokenError(wrong, minutes=max(1, round(abs(clock_ahead or 0) / 60)))
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _check_at_hash(claims: Mapping[str, Any], algorithm: str, access_token: Secret) -> None:
+    if "at_hash" not in claims:
+        return
+    digest = ALGORITHMS[algorithm][1](access_token.reveal().encode("ascii")).digest()
+    if not _equal(str(claims["at_hash"]), base64url(digest[: len(digest) // 2])):
+        raise IdTokenError("at_hash_other")
+
+
+def _equal(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))

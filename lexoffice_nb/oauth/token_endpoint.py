@@ -1,0 +1,169 @@
+"""The one place that talks to the token and revocation endpoints (RFC 6749 sections 4.1.3, 5 and 6, RFC 7009)."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
+
+from lexoffice_nb.errors import InvalidGrant, LoginError, TokenEndpointError
+from lexoffice_nb.oauth.tokens import Secret
+from lexoffice_nb.oauth.transport import Answer, Origin, fetch
+from lexoffice_nb.texts import from_server, has_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lexoffice_nb.oauth.provider import Provider
+
+ANSWER_LIMIT = 256 * 1024
+LONGEST_LIFE_SECONDS = 10 * 365 * 86400
+
+
+@dataclass(frozen=True)
+class TokenAnswer:
+    """A successful answer of the token endpoint, its secrets wrapped (RFC 6749 section 5.1)."""
+
+    access_token: Secret
+    expires_at: datetime | None
+    refresh_token: Secret | None
+    id_token: Secret | None
+    scope: tuple[str, ...] | None
+    clock_ahead: float | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class TokenEndpoint:
+    """A provider's token and revocation endpoints, for one client."""
+
+    provider: Provider
+    client_id: str
+    client_secret: Secret | None = None
+
+    def exchange(self, code: Secret, code_verifier: Secret, redirect_uri: str) -> TokenAnswer:
+        """Exchanges an authorization code (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
+
+        Raises:
+            InvalidGrant: if the code is used, too old, or another attempt's.
+            TokenEndpointError: if the answer is none.
+            LoginError: if there is no answer; stage `token`.
+        """
+        form: dict[str, str | Secret] = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": code_verifier,
+        }
+        return _tokens(self._post(self.provider.token_endpoint, form, "token"), "token")
+
+    def refresh(self, refresh_token: Secret) -> TokenAnswer:
+        """Gets the next access token (RFC 6749 section 6). The answer's refresh token replaces the old one.
+
+        Raises:
+            InvalidGrant: if the refresh token is used up, revoked or too old.
+            TokenEndpointError: if the answer is none.
+            LoginError: if there is no answer; stage `refresh`.
+        """
+        form: dict[str, str | Secret] = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        return _tokens(self._post(self.provider.token_endpoint, form, "refresh"), "refresh")
+
+    def revoke(self, token: Secret, hint: str) -> None:
+        """Revokes a token (RFC 7009). A provider without a revocation endpoint is asked nothing.
+
+        Args:
+            token: the token.
+            hint: `refresh_token` or `access_token`.
+
+        Raises:
+            LoginError: if the provider did not confirm it; stage `revocation`.
+        """
+        if not self.provider.revocation_endpoint:
+            return
+        form: dict[str, str | Secret] = {"token": token, "token_type_hint": hint}
+        answer = self._post(self.provider.revocation_endpoint, form, "revocation")
+        if not 200 <= answer.status < 300:
+            raise _error(answer, "revocation")
+
+    def _post(self, url: str, form: dict[str, str | Secret], stage: str) -> Answer:
+        """Sends a form with the client's one way to authenticate (RFC 6749 section 2.3)."""
+        headers: dict[str, str | Secret] = {}
+        if self.client_secret is None or self.provider.client_authentication == "none":
+            form["client_id"] = self.client_id
+        elif self.provider.client_authentication == "client_secret_post":
+            form |= {"client_id": self.client_id, "client_secret": self.client_secret}
+        else:
+            headers["Authorization"] = _basic(self.client_id, self.client_secret)
+        answer = fetch("POST", url, stage=stage, limit=ANSWER_LIMIT, form=form, headers=headers)
+        if 300 <= answer.status < 400:
+            # Following it would carry code and verifier to wherever it points.
+            raise TokenEndpointError("token_redirect", stage=stage, host=Origin.of(url).host)
+        return answer
+
+
+def _basic(client_id: str, client_secret: Secret) -> Secret:
+    """Form-encodes both before joining them, as RFC 6749 section 2.3.1 demands."""
+    pair = f"{quote_plus(client_id)}:{quote_plus(client_secret.reveal())}"
+    return Secret("Basic " + base64.b64encode(pair.encode()).decode("ascii"))
+
+
+def _tokens(answer: Answer, stage: str) -> TokenAnswer:
+    if answer.status != 200:
+        raise _error(answer, stage)
+    members = _members(answer)
+    if members is None:
+        raise TokenEndpointError("token_not_json", stage=stage, status=answer.status)
+    access_token = _secret(members.get("access_token"))
+    if access_token is None:
+        raise TokenEndpointError("token_missing", stage=stage)
+    if str(members.get("token_type", "")).lower() != "bearer":
+        raise TokenEndpointError("token_type", stage=stage, said=from_server(members.get("token_type"), 40))
+    scope = members.get("scope")
+    return TokenAnswer(
+        access_token=access_token,
+        expires_at=_expires_at(members.get("expires_in")),
+        refresh_token=_secret(members.get("refresh_token")),
+        id_token=_secret(members.get("id_token")),
+        scope=tuple(scope.split()) if isinstance(scope, str) else None,
+        clock_ahead=answer.clock_ahead,
+    )
+
+
+def _members(answer: Answer) -> Mapping[str, Any] | None:
+    try:
+        members = answer.json()
+    except ValueError:
+        return None
+    return members if isinstance(members, dict) else None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable()
+
+
+def _secret(value: object) -> Secret | None:
+    return Secret(str(value)) if _is_text(value) else None
+
+
+def _expires_at(expires_in: object) -> datetime | None:
+    """Some servers send the seconds as a string, some none at all: then the life is unknown."""
+    try:
+        seconds = int(str(expires_in))
+    except ValueError:
+        return None
+    return datetime.now(UTC) + timedelta(seconds=min(seconds, LONGEST_LIFE_SECONDS)) if seconds > 0 else None
+
+
+def _error(answer: Answer, stage: str) -> LoginError:
+    """Real servers send 400 with an empty body, 403, and JSON without `error`: decide by `error` where there is one."""
+    members = _members(answer) or {}
+    error = from_server(members.get("error") or "", 60)
+    said = from_server(members.get("error_description") or "") or error or f"HTTP {answer.status}"
+    if error == "invalid_grant":
+        code = "invalid_grant_refresh" if stage == "refresh" else "invalid_grant"
+        return InvalidGrant(code, stage=stage, said=said)
+    code = f"token_{error}"
+    if not has_text(code):
+        code = "token_server" if answer.status >= 500 or answer.status == 429 else "token_other"
+    return TokenEndpointError(code, stage=stage, said=said, error=error, status=answer.status)

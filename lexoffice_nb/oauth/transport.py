@@ -1,0 +1,223 @@
+"""The one way to a provider: HTTP without redirects, netrc or cookies, with a size limit and a deadline.
+
+`trust_env` is off, since a `~/.netrc` entry would replace a bearer header and a copied `session.proxies` ignores
+NO_PROXY. Proxies and the CA bundle are resolved here instead, per origin; loopback never goes to a proxy.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import json
+import os
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from lexoffice_nb.errors import LoginError, shielded
+from lexoffice_nb.oauth.tokens import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import requests
+
+CONNECT_SECONDS = 10.0
+DEADLINE_SECONDS = 30.0
+PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Scheme, host and port of a URL (RFC 6454), compared as a whole."""
+
+    scheme: str
+    host: str
+    port: int | None
+
+    @classmethod
+    def of(cls, url: str) -> Origin:
+        """Reads the origin of a URL; what is not a URL with a host gives an origin equal to no real one."""
+        try:
+            parts = urlsplit(url)
+            return cls(parts.scheme, parts.hostname or "", parts.port or PORTS.get(parts.scheme))
+        except ValueError:
+            return cls("", "", None)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + ("" if self.port == PORTS.get(self.scheme) else f":{self.port}")
+
+
+def is_loopback(url: str) -> bool:
+    """Tells whether a URL's host is this machine: a loopback address, or `localhost`."""
+    host = Origin.of(url).host
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_allowed(url: str, *, local: bool) -> bool:
+    """Tells whether a URL may be opened or called: https, or http to loopback where the issuer is local itself."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    if not parts.hostname or parts.username is not None or parts.password is not None:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and local and is_loopback(url))
+
+
+@functools.lru_cache(maxsize=64)
+def _proxies(origin: str, environment: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    import requests.utils
+
+    return requests.utils.get_environ_proxies(origin + "/")
+
+
+def proxies_for(url: str) -> dict[str, str]:
+    """Gives the proxies for a URL: none for loopback, else what the environment says, NO_PROXY included."""
+    if is_loopback(url):
+        return {}
+    # The environment is part of the key, so that a proxy set in a cell counts from the next request on.
+    environment = tuple(sorted((k, v) for k, v in os.environ.items() if k.lower().endswith("_proxy")))
+    return dict(_proxies(str(Origin.of(url)), environment))
+
+
+def ca_bundle() -> str | None:
+    """Gives the CA bundle that the environment names instead of the built-in one, or None."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+
+
+def proxy_host(url: str) -> str | None:
+    """Names the host of the proxy that requests to a URL go through (never its user or password), or None."""
+    proxy = proxies_for(url).get(urlsplit(url).scheme)
+    if not proxy:
+        return None
+    origin = Origin.of(proxy if "://" in proxy else f"http://{proxy}")
+    return f"{origin.host}:{origin.port}" if origin.port else origin.host
+
+
+def refuse_cookies(session: requests.Session) -> None:
+    """Makes a session keep and send no cookie: a token is all that identifies it."""
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, without the request that led to it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    clock_ahead: float | None
+    """Seconds by which this machine's clock is ahead of the server's `Date`, or None."""
+
+    def json(self) -> Any:
+        """Parses the body.
+
+        Raises:
+            ValueError: if it is not JSON, or nested so deeply that it must be an attack.
+        """
+        try:
+            return json.loads(self.body, parse_constant=_no_number)
+        except RecursionError:
+            raise ValueError("JSON nested too deeply") from None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+@shielded
+def fetch(
+    method: str,
+    url: str,
+    *,
+    stage: str,
+    limit: int,
+    form: Mapping[str, str | Secret] | None = None,
+    headers: Mapping[str, str | Secret] | None = None,
+) -> Answer:
+    """Sends one request and reads the whole answer. Redirects are not followed; the caller sees the status.
+
+    Args:
+        method: GET or POST.
+        url: an absolute URL that was checked with `is_allowed`.
+        stage: what the error names if there is no answer.
+        limit: the most octets, decoded, that the body may have.
+        form: the form to send; its secrets are revealed in here only.
+        headers: further headers.
+
+    Raises:
+        LoginError: `unreachable`, `timeout`, `tls` or `too_large`, with the stage.
+    """
+    import requests
+
+    host = Origin.of(url).host
+    try:
+        with requests.Session() as session:
+            session.trust_env = False
+            refuse_cookies(session)
+            response = session.request(
+                method,
+                url,
+                data=_plain(form) if form is not None else None,
+                headers={"Accept": "application/json", **_plain(headers or {})},
+                allow_redirects=False,
+                stream=True,
+                timeout=(CONNECT_SECONDS, DEADLINE_SECONDS),
+                proxies=proxies_for(url),
+                verify=ca_bundle() or True,
+            )
+            with response:
+                body = _read(response, limit)
+            if body is None:
+                raise LoginError("too_large", stage=stage, host=host, limit=limit)
+            return Answer(
+                response.status_code, dict(response.headers), body, _clock_ahead(response.headers.get("Date"))
+            )
+    except requests.exceptions.SSLError:
+        code = "tls"
+    except (requests.exceptions.Timeout, TimeoutError):
+        code = "timeout"
+    except (requests.exceptions.RequestException, OSError):
+        code = "unreachable"
+    raise LoginError(code, stage=stage, host=host, seconds=round(DEADLINE_SECONDS))
+
+
+def _plain(values: Mapping[str, str | Secret]) -> dict[str, str]:
+    return {name: value.reveal() if isinstance(value, Secret) else value for name, value in values.items()}
+
+
+def _read(response: requests.Response, limit: int) -> bytes | None:
+    import urllib3
+
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    body = bytearray()
+    try:
+        # read1 gives what has arrived, so that a server that drips cannot outlast the deadline within one read.
+        while chunk := response.raw.read1(65536, decode_content=True):
+            body += chunk
+            if len(body) > limit:
+                return None
+            if time.monotonic() > deadline:
+                raise TimeoutError
+    except urllib3.exceptions.ReadTimeoutError:
+        raise TimeoutError from None
+    except urllib3.exceptions.HTTPError:
+        raise OSError from None
+    return bytes(body)
+
+
+def _clock_ahead(date: str | None) -> float | None:
+    try:
+        return time.time() - parsedate_to_datetime(date or "").timestamp()
+    except (ValueError, TypeError):
+        return None

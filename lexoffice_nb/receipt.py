@@ -1,0 +1,165 @@
+"""What was signed in to, as whom, what was granted, until when: as one line, as rows and as HTML. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from typing import TYPE_CHECKING
+
+from lexoffice_nb.texts import from_server, has_text, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Granted names that stand for what was asked under another name: the vendor's server answers with its old pair.
+LEGACY_SCOPE = frozenset({"read", "write"})
+
+
+@dataclass(frozen=True)
+class Row:
+    """A label and a value; `strong` is what a person must not overlook, `mono` is a name of a machine."""
+
+    label: str
+    value: str
+    mono: bool = False
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class ScopeLine:
+    """A scope in plain words; `mark` is asked, granted or refused."""
+
+    name: str
+    text: str
+    mark: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The receipt of a sign-in. Its texts from outside are harmless already; it holds no secret."""
+
+    signed_in: bool
+    provider: str
+    provider_name: str
+    host: str
+    company: str
+    person: str
+    email: str
+    asked: tuple[str, ...]
+    granted: tuple[str, ...]
+    expires_at: datetime | None
+    renewable: bool
+    kind: str
+
+    def line(self) -> str:
+        """One line of plain text."""
+        if not self.signed_in:
+            return text("receipt.line.out")
+        who = self.company or self.person or self.provider
+        return text("receipt.line.in", who=who, provider=self.provider_title(), until=self.until())
+
+    def provider_title(self) -> str:
+        """The provider's name in the person's language."""
+        return provider_title(self.provider_name, self.provider)
+
+    def until(self) -> str:
+        """Until when, and what happens then, in words."""
+        if self.kind == "key":
+            return text("receipt.until.key")
+        if self.expires_at is None:
+            return text("receipt.until.unknown")
+        return clock(self.expires_at)
+
+    def rows(self) -> list[Row]:
+        """The rows, most important first; empty ones are left out."""
+        person = " · ".join(part for part in (self.person, self.email) if part and part != self.company)
+        renewal = (
+            "receipt.renewal.key" if self.kind == "key" else "receipt.renewal." + ("yes" if self.renewable else "no")
+        )
+        rows = [
+            Row(text("receipt.company"), self.company, strong=True),
+            Row(text("receipt.person"), person),
+            Row(text("receipt.provider"), self.provider_title()),
+            Row(text("receipt.host"), self.host, mono=True),
+            Row(text("receipt.until"), self.until()),
+            Row(text("receipt.renewal"), text(renewal)),
+            Row(text("receipt.kept"), text("receipt.kept.memory")),
+        ]
+        return [row for row in rows if row.value]
+
+    def scope_lines(self) -> list[ScopeLine]:
+        """What was asked, and whether it was granted."""
+        return scope_lines(self.asked, self.granted)
+
+    def missing(self) -> list[str]:
+        """The names of the scopes that were asked and not granted."""
+        return [line.name for line in self.scope_lines() if line.mark == "refused"]
+
+    def html(self) -> str:
+        """A small card for a notebook, in the look of the sign-in card. Everything is escaped."""
+        if not self.signed_in:
+            return f"<p>{escape(self.line())}</p>"
+        cells = "".join(
+            f"<dt style='{_TERM}'>{escape(row.label)}</dt><dd style='{_VALUE}{_kind(row)}'>{escape(row.value)}</dd>"
+            for row in self.rows()
+        )
+        scopes = "".join(
+            f"<li style='margin:2px 0'>{_MARKS[line.mark]} {escape(line.text)} "
+            f"<code style='color:{_QUIET}'>{escape(line.name)}</code></li>"
+            for line in self.scope_lines()
+        )
+        listed = f"<ul style='list-style:none;margin:10px 0 0;padding:0'>{scopes}</ul>" if scopes else ""
+        return (
+            f"<section lang='{text('language')}' aria-label='{escape(text('receipt.title'))}' style='{_CARD}'>"
+            "<p style='margin:0 0 10px;font-weight:600'><span aria-hidden='true'>✓</span> "
+            f"{escape(text('status.signed_in'))}</p>"
+            f"<dl style='{_LIST}'>{cells}</dl>{listed}</section>"
+        )
+
+
+_QUIET = "var(--jp-ui-font-color2,#616161)"
+_CARD = (
+    "max-width:640px;box-sizing:border-box;padding:16px 20px;border:1px solid var(--jp-border-color2,#bdbdbd);"
+    "border-radius:6px;background:var(--jp-layout-color1,transparent);color:var(--jp-ui-font-color1,inherit);"
+    "font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:var(--jp-ui-font-size1,13px);line-height:1.5"
+)
+_LIST = "display:grid;grid-template-columns:max-content 1fr;gap:4px 16px;margin:0"
+_TERM = f"color:{_QUIET};font-weight:400;margin:0;text-align:left"
+_VALUE = "margin:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums;"
+_MARKS = {
+    "granted": "<span aria-hidden='true'>✓</span>",
+    "refused": "<span aria-hidden='true'>✗</span>",
+    "asked": "<span aria-hidden='true'>•</span>",
+}
+
+
+def _kind(row: Row) -> str:
+    return ("font-weight:600;" if row.strong else "") + (
+        "font-family:var(--jp-code-font-family,monospace);" if row.mono else ""
+    )
+
+
+def scope_lines(asked: Sequence[str], granted: Sequence[str] | None = None) -> list[ScopeLine]:
+    """Puts scopes into plain words; without `granted` they are only asked for."""
+    whole = granted is not None and (set(granted) <= LEGACY_SCOPE)
+    lines = []
+    for name in asked:
+        mark = "asked" if granted is None else "granted" if whole or name in granted else "refused"
+        words = text(f"scope.{name}") if has_text(f"scope.{name}") else text("scope.other")
+        if mark == "refused":
+            words = text("scope.refused", what=words)
+        lines.append(ScopeLine(from_server(name, 60), words, mark))
+    return lines
+
+
+def provider_title(name: str, title: str) -> str:
+    """The provider's name in the person's language, where the package knows one."""
+    return text(f"provider.{name}") if has_text(f"provider.{name}") else title
+
+
+def clock(moment: datetime) -> str:
+    """A moment as a person reads it: the time, with the day where it is not today."""
+    here = moment.astimezone()
+    today = datetime.now(UTC).astimezone().date()
+    return here.strftime("%H:%M") if here.date() == today else here.strftime(text("date_and_time"))

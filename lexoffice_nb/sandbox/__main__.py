@@ -1,0 +1,65 @@
+"""`python -m lexoffice_nb.sandbox`: the sandbox as this user's one process."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from lexoffice_nb.sandbox.private_files import NotPrivate, make_private_folder
+from lexoffice_nb.sandbox.process import SandboxAddress, data_dir, find, remove_address, write_address
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until a signal comes or nobody has asked for a while; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="lexoffice-nb sandbox", description="A lexoffice on this machine.")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: the one of the last time)")
+    parser.add_argument("--data-dir", type=Path, default=None, help="where key, grants and address are kept")
+    parser.add_argument("--idle-minutes", type=float, default=60, help="end after so long without a request")
+    chosen = parser.parse_args(arguments)
+    folder: Path = chosen.data_dir or data_dir()
+    try:
+        make_private_folder(folder)
+        # Held as long as the process lives, however it ends: two servers on one set of grants would be two truths.
+        with FileLock(folder / "serving.lock", timeout=0, mode=0o600):
+            return _serve(folder, chosen.port, chosen.idle_minutes * 60)
+    except Timeout:
+        running = find(folder)
+        where = running.url if running else "another process"
+        print(f"a sandbox runs already: {where}", file=sys.stderr)  # noqa: T201 - a program's last word
+    except (OSError, NotPrivate) as error:
+        print(f"cannot serve: {error}", file=sys.stderr)  # noqa: T201 - a program's last word
+    return 1
+
+
+def _serve(folder: Path, port: int, idle_seconds: float) -> int:
+    from lexoffice_nb.sandbox.app import Sandbox
+
+    end = threading.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: end.set())
+    with Sandbox(port=port, data_dir=folder) as box:
+        address = SandboxAddress(box.url, os.getpid(), box.instance)
+        write_address(folder, address)
+        print(f"sandbox at {box.url}", flush=True)  # noqa: T201 - where to go
+        try:
+            while not end.wait(min(1.0, idle_seconds / 4)):
+                if time.monotonic() - box.last_request > idle_seconds:
+                    break
+        finally:
+            remove_address(folder, address)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""The sandbox as a web application, and as a server in a thread."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections import deque
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import platformdirs
+from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
+from flask import Flask, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from lexoffice_nb.sandbox import api, connect, pages
+from lexoffice_nb.sandbox.authorization import CLIENT_ID, Issuer
+from lexoffice_nb.sandbox.browser import Browser, WaitingRequests
+from lexoffice_nb.sandbox.grants import Grants
+from lexoffice_nb.sandbox.ledger import Ledger, build_ledgers
+from lexoffice_nb.sandbox.people import PEOPLE
+from lexoffice_nb.sandbox.private_files import make_private_folder
+from lexoffice_nb.sandbox.settings import RequestRecord, SandboxSettings
+from lexoffice_nb.sandbox.signing import keep_tokens_out_of_logs, signing_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from werkzeug.serving import BaseWSGIServer
+
+BERLIN = ZoneInfo("Europe/Berlin")
+_MOST_RECORDS = 10_000
+_MOST_BODY_OCTETS = 1 << 20
+_BOOKS_LIFE_DAYS = 35
+_GRANT_TYPES = {AuthorizationCodeGrant.GRANT_TYPE, RefreshTokenGrant.GRANT_TYPE}
+
+
+class _QuietHandler(WSGIRequestHandler):
+    # One request per connection, so that a stopped sandbox answers nobody over a connection that was kept open.
+    protocol_version = "HTTP/1.0"
+    timeout = 30  # an idle or dripping connection frees its thread
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - the name is Werkzeug's
+        """Nothing: request lines carry codes and states."""
+
+    def version_string(self) -> str:
+        return "lexoffice-sandbox"
+
+
+class Sandbox:
+    """A lexoffice on this machine.
+
+    Args:
+        port: Port on 127.0.0.1; 0 takes the one of the last time again if it is free, else any.
+        data_dir: Where signing key and grants are kept (0700); the user's data folder by default.
+        settings: In-process switches.
+    """
+
+    def __init__(self, port: int = 0, data_dir: Path | None = None, settings: SandboxSettings | None = None) -> None:
+        self.settings = settings or SandboxSettings()
+        self._wanted_port = port
+        self._data_dir = data_dir or default_data_dir()
+        self._records: deque[RequestRecord] = deque(maxlen=_MOST_RECORDS)
+        self._server: BaseWSGIServer | None = None
+        self.last_request = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Bind, open the stored grants, and serve in a thread.
+
+        Raises:
+            OSError: The port is taken.
+            NotPrivate: The folder or a file in it is somebody else's.
+        """
+        keep_tokens_out_of_logs()
+        make_private_folder(self._data_dir)
+        self.grants = Grants(self._data_dir / "grants.sqlite3")
+        try:
+            self._start()
+        except BaseException:
+            self.grants.close()
+            raise
+
+    def _start(self) -> None:
+        self.instance = self.grants.note("instance") or str(uuid.uuid4())
+        self.grants.remember("instance", self.instance)
+        self.ledgers = build_ledgers(self.settings.seed, self._day_of_the_books())
+        self._server = self._bind()
+        self.port = int(self._server.port)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.grants.remember("port", str(self.port))
+        self.issuer = Issuer(self.url, signing_key(self._data_dir / "signing-key.json"), self.grants, self.settings)
+        self._server.app = _application(self)
+        # The socket listens since it was bound: who connects before this line waits a moment and is served.
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="lexoffice-sandbox", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving and close the files."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._thread.join(5)
+            self._server.server_close()
+            self._server = None
+            self.grants.close()
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """The last requests, oldest first."""
+        return list(self._records)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The books of the demo organisation."""
+        return self.ledgers["demo"]
+
+    def make_api_key(self, person: str = "demo", label: str = "") -> str:
+        """An API key of a person, as the page would make it."""
+        return self.grants.make_api_key(PEOPLE[person].id, label)
+
+    def revoke_everything(self) -> None:
+        """End every token and every API key, as when a person withdraws what they allowed."""
+        self.grants.revoke_everything()
+
+    def expire_access_tokens(self) -> None:
+        """Let every access token be past its life; refresh tokens live on."""
+        self.grants.expire_access_tokens()
+
+    def _day_of_the_books(self) -> date:
+        # The books keep the day they were opened on, so that tomorrow's notebook meets the same invoices and a local
+        # copy of them stays right. After some weeks they are opened anew, or nothing recent would be in them.
+        today = datetime.now(BERLIN).date()
+        noted = self.grants.note("books")
+        if noted and 0 <= (today - date.fromisoformat(noted)).days <= _BOOKS_LIFE_DAYS:
+            return date.fromisoformat(noted)
+        self.grants.remember("books", today.isoformat())
+        return today
+
+    def _bind(self) -> BaseWSGIServer:
+        last = int(self.grants.note("port") or 0)
+        ports = [self._wanted_port] if self._wanted_port else [last, 0] if last else [0]
+        for port in ports[:-1]:
+            try:
+                return self._bind_to(port)
+            except OSError:
+                continue
+        return self._bind_to(ports[-1])
+
+    @staticmethod
+    def _bind_to(port: int) -> BaseWSGIServer:
+        # Bound here and not by Werkzeug, which ends the process when a port is taken.
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as bound:
+            if os.name == "posix":  # elsewhere this option lets a second server take a port that is in use
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(("127.0.0.1", port))
+            bound.listen(128)
+            return make_server(
+                "127.0.0.1", port, Flask(__name__), threaded=True, request_handler=_QuietHandler, fd=bound.fileno()
+            )
+
+    def record(self, response: Response) -> None:
+        """Remember the current request, without anything secret."""
+        self.last_request = time.monotonic()
+        self._records.append(
+            RequestRecord(
+                time=time.time(),
+                method=request.method,
+                path=request.path,
+                status=response.status_code,
+                grant_type=_known(request.form.get("grant_type"), _GRANT_TYPES)
+                if request.path == "/connect/token"
+                else None,
+                client_id=_known(request.values.get("client_id"), {CLIENT_ID})
+                if request.path.startswith("/connect/")
+                else None,
+                authorised_as=g.get("authorised_as"),
+            )
+        )
+
+
+def _known(value: str | None, names: set[str]) -> str | None:
+    # A client's mistake may put a secret anywhere, so only names that are ours are written down.
+    return value if value is None or value in names else "unknown"
+
+
+def default_data_dir() -> Path:
+    """Where this user's sandbox keeps its things."""
+    return platformdirs.user_data_path("lexoffice_nb") / "sandbox"
+
+
+def _application(box: Sandbox) -> Flask:
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_OCTETS
+    app.jinja_env.trim_blocks = True
+    browser = Browser(box.grants, f"lexoffice_sandbox_{box.instance.replace('-', '')[:16]}")
+    waiting = WaitingRequests()
+    views = pages.Pages(box.issuer, browser)
+    hosts = {f"{name}:{box.port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+
+    @app.before_request
+    def only_our_own_host() -> Response | None:
+        # A page anywhere may point its own name at 127.0.0.1 (DNS rebinding); its requests carry that name.
+        return None if request.host in hosts else Response("Misdirected request\n", 421, content_type="text/plain")
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        for name, value in pages.SECURITY_HEADERS.items():
+            response.headers[name] = value
+        browser.attach_cookie(response)
+        box.record(response)
+        return response
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        if request.path.startswith("/v1/"):
+            return api.unknown_route(status)
+        if request.path.startswith("/connect/"):
+            response = jsonify({"error": "invalid_request"})
+            response.status_code = status
+            return response
+        return views.error("not_found" if status in (404, 405) else "trouble", status)
+
+    @app.get("/sandbox/identity")
+    def identity() -> Response:
+        return jsonify({"instance": box.instance})
+
+    app.register_blueprint(connect.blueprint(box.issuer, browser, waiting, views))
+    app.register_blueprint(pages.blueprint(box.issuer, browser, waiting, views))
+    app.register_blueprint(api.blueprint(box.issuer, box.ledgers))
+    return app

@@ -1,0 +1,61 @@
+"""The switches of a sandbox, and the record it keeps of a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class SandboxSettings:
+    """In-process switches; no request can read or change them.
+
+    Attributes:
+        access_token_life: Seconds an access token lives.
+        code_life: Seconds an authorization code lives.
+        refresh_token_life: Seconds an unused refresh token lives.
+        id_token_life: Seconds between `iat` and `exp` of an ID token.
+        clock_offset: Seconds by which the server's clock is wrong in `iat`, `exp` and `auth_time` of ID tokens.
+        slow: Seconds the token endpoint waits before it answers; the request itself is done at once.
+        fail_token_endpoint: Status with which the token endpoint fails before it does anything, or None.
+        html_token_endpoint: The token endpoint answers with a page instead of JSON, and does nothing.
+        drop_scopes: Scopes that are left out of every grant without a word, as some providers do.
+        rate_limit: API requests per second for one organisation, or None for no limit.
+        company_name: Replaces every organisation's name in API and pages, to try names made of HTML.
+        seed: What the books are drawn from. Nothing secret depends on it.
+    """
+
+    access_token_life: int = 3600
+    code_life: int = 300
+    refresh_token_life: int = 60 * 24 * 3600
+    id_token_life: int = 3600
+    clock_offset: float = 0.0
+    slow: float = 0.0
+    fail_token_endpoint: int | None = None
+    html_token_endpoint: bool = False
+    drop_scopes: tuple[str, ...] = ()
+    rate_limit: float | None = None
+    company_name: str | None = None
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class RequestRecord:
+    """One request as the sandbox remembers it: never a query, a body, a header or a cookie.
+
+    Attributes:
+        time: Seconds since the epoch at which the answer was ready.
+        method: HTTP method.
+        path: Path without its query.
+        status: HTTP status of the answer.
+        grant_type: The grant type at the token endpoint ("unknown" for one that does not exist), else None.
+        client_id: The registered client that asked ("unknown" for any other name), else None.
+        authorised_as: Person whose access token or API key was accepted, else None.
+    """
+
+    time: float
+    method: str
+    path: str
+    status: int
+    grant_type: str | None
+    client_id: str | None
+    authorised_as: str | None

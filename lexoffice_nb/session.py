@@ -1,0 +1,208 @@
+"""`LexofficeSession`: what the notebook gets. Joins the sign-in and the API."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lexoffice_nb.api.client import ApiSession
+from lexoffice_nb.errors import ApiError, LoginError, UserinfoError, shielded
+from lexoffice_nb.oauth.token_source import TokenSource
+from lexoffice_nb.oauth.tokens import Secret, TokenSet
+from lexoffice_nb.oauth.transport import Origin, fetch
+from lexoffice_nb.receipt import Receipt
+from lexoffice_nb.texts import from_server
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lexoffice_nb.oauth.login import LexofficeLogin
+    from lexoffice_nb.oauth.provider import Provider
+
+USERINFO_LIMIT = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who is signed in, as far as the provider says. Text from outside, made harmless."""
+
+    company: str = ""
+    person: str = ""
+    email: str = ""
+
+
+class LexofficeSession(ApiSession):
+    """An authenticated session for one account.
+
+        session = LexofficeSession.from_login(attempt)
+        session.get("/v1/profile").json()
+
+    Until the sign-in is done, and after log-out, every use raises `SignedOut`. Numbers in `.json()` are `Decimal`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(TokenSource())
+        self.provider: Provider | None = None
+        self.account = Account()
+        self.asked: tuple[str, ...] = ()
+        self.kind = "oauth"
+
+    @classmethod
+    def from_login(cls, attempt: LexofficeLogin) -> LexofficeSession:
+        """Makes the session over a finished sign-in.
+
+        Raises:
+            SignedOut: if the attempt's `handle_callback` has not given tokens yet.
+        """
+        session = cls()
+        session.adopt_login(attempt)
+        return session
+
+    @classmethod
+    def from_api_key(cls, key: Secret | str, provider: Provider) -> LexofficeSession:
+        """Makes a session over an API key, after asking the API whether it is good.
+
+        Raises:
+            Unauthorized: if the API does not know the key.
+            ApiError: if it does not answer.
+        """
+        session = cls()
+        session.adopt_key(key if isinstance(key, Secret) else Secret(key), provider)
+        return session
+
+    def adopt_login(self, attempt: LexofficeLogin) -> None:
+        """Takes over the tokens of a finished sign-in (what the card does with the session that it handed out)."""
+        self._source.adopt(attempt)
+        self.provider, self.asked, self.kind = attempt.provider, attempt.scopes, "oauth"
+        self._point_to(attempt.provider.api_base)
+        self._identify()
+
+    def adopt_key(self, key: Secret, provider: Provider) -> None:
+        """Takes an API key, if the API says that it is good; else nothing changes."""
+        probe = ApiSession(TokenSource(), provider.api_base)
+        probe._source.adopt_key(key)
+        with probe:
+            profile = probe.get("/v1/profile").json()
+        self._source.adopt_key(key)
+        self.provider, self.asked, self.kind = provider, (), "key"
+        self._point_to(provider.api_base)
+        self.account = _account(profile, {})
+
+    def _identify(self) -> None:
+        """Asks whose account it is. Nobody's sign-in fails because of it: the claims of the ID token serve as well."""
+        profile: Any = {}
+        try:
+            profile = self.get("/v1/profile", timeout=(5, 10)).json()
+        except (ApiError, LoginError):
+            profile = {}
+        self.account = _account(profile if isinstance(profile, dict) else {}, self.tokens.claims)
+
+    @property
+    def tokens(self) -> TokenSet:
+        """The tokens as they are now.
+
+        Raises:
+            SignedOut: if nobody is signed in.
+        """
+        return self._source.tokens
+
+    @property
+    def signed_in(self) -> bool:
+        """Whether somebody is signed in."""
+        return self._source.signed_in
+
+    async def ready(self) -> LexofficeSession:
+        """Waits, in a cell (`await lexoffice.ready()`), until the sign-in is done; gives the session.
+
+        It works where the kernel handles messages inside an `await` (ipykernel 7) or the callback is caught.
+        """
+        while not self.signed_in:
+            await asyncio.sleep(0.1)
+        return self
+
+    @shielded
+    def userinfo(self) -> Mapping[str, Any]:
+        """Asks the provider who is signed in (OpenID Connect Core section 5.3).
+
+        Raises:
+            SignedOut: if nobody is signed in.
+            UserinfoError: if there is no such endpoint, or its answer is not to be believed.
+            LoginError: if the provider does not answer.
+        """
+        token = self._source.access_token()
+        endpoint = self.provider.userinfo_endpoint if self.provider else None
+        if not endpoint:
+            raise UserinfoError("userinfo_none")
+        headers = {"Authorization": Secret(f"Bearer {token.reveal()}")}
+        answer = fetch("GET", endpoint, stage="userinfo", limit=USERINFO_LIMIT, headers=headers)
+        try:
+            claims = answer.json() if answer.status == 200 else None
+        except ValueError:
+            claims = None
+        if not isinstance(claims, dict):
+            raise UserinfoError("userinfo_unreadable", host=Origin.of(endpoint).host, status=answer.status)
+        if claims.get("sub") != self.tokens.claims.get("sub"):
+            raise UserinfoError("userinfo_sub")
+        return claims
+
+    def logout(self) -> list[LoginError]:
+        """Revokes the refresh token, then the access token, and forgets everything.
+
+        Returns:
+            What went wrong at the provider; the session forgets its tokens in any case.
+        """
+        failures = self._source.revoke()
+        self.account = Account()
+        self.close()
+        return failures
+
+    def forget(self) -> None:
+        """Forgets everything without telling the provider."""
+        self._source.clear()
+        self.account = Account()
+        self.close()
+
+    def receipt(self) -> Receipt:
+        """Says what was signed in to, what was granted, and until when."""
+        tokens = self._source.tokens if self.signed_in else None
+        return Receipt(
+            signed_in=tokens is not None,
+            provider=self.provider.title if self.provider else "",
+            provider_name=self.provider.name if self.provider else "",
+            host=_host(self.provider),
+            company=self.account.company,
+            person=self.account.person,
+            email=self.account.email,
+            asked=self.asked,
+            granted=tokens.scope if tokens else (),
+            expires_at=tokens.expires_at if tokens else None,
+            renewable=self._source.renewable,
+            kind=self.kind,
+        )
+
+    def __repr__(self) -> str:
+        return self.receipt().line()
+
+    def _repr_html_(self) -> str:
+        return self.receipt().html()
+
+
+def _host(provider: Provider | None) -> str:
+    if provider is None:
+        return ""
+    return str(Origin.of(provider.api_base)).split("://", 1)[-1]
+
+
+def _account(profile: Mapping[str, Any], claims: Mapping[str, Any]) -> Account:
+    created = profile.get("created")
+    by = created if isinstance(created, dict) else {}
+
+    def first(*values: object) -> str:
+        return next((from_server(v, 120) for v in values if isinstance(v, str) and v.strip()), "")
+
+    return Account(
+        company=first(profile.get("companyName"), claims.get("organization"), claims.get("org_name")),
+        person=first(claims.get("name"), by.get("userName"), claims.get("preferred_username")),
+        email=first(claims.get("email"), by.get("userEmail")),
+    )
