@@ -130,6 +130,10 @@ class LoginFlow(HasTraits):
 
     def answer(self, callback: Secret) -> None:
         """Takes a callback URL; the first valid answer wins. What is wrong with it becomes `problem`."""
+        self._answer(callback)
+        self._release_if_done()
+
+    def _answer(self, callback: Secret) -> None:
         with self._answering:
             attempt = self._attempt
             if self.state in ("signed_in", "closed", "ready") or attempt is None:
@@ -155,6 +159,7 @@ class LoginFlow(HasTraits):
                 self._finish()
             else:
                 self._change("waiting", problem=problem)
+        self._release_if_done()
 
     def refuse(self, problem: LexofficeError) -> None:
         """Shows a problem without changing where the sign-in stands."""
@@ -174,11 +179,11 @@ class LoginFlow(HasTraits):
     def close(self) -> None:
         """Ends the wait and gives the port back. The session stays as it is."""
         with self._changing:
-            self._release()
             self._attempt = None
             self._secrets = GivenSecrets()
             if self.state != "signed_in":
                 self._change("closed", link="", host="")
+        self._release()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Waits, in a thread that is not the kernel's main one, until it is signed in, failed or closed."""
@@ -240,9 +245,11 @@ class LoginFlow(HasTraits):
         refused: list[LexofficeError | None] = []
 
         def answer() -> None:
-            self.answer(callback)
+            self._answer(callback)
             refused.append(self.problem)
             answered.set()
+            # Only now: the browser still has to get its page through the listener.
+            self._release_if_done(after=2.0)
 
         self._in_thread(answer)
         if not answered.wait(PAGE_WAITS_SECONDS):
@@ -282,7 +289,6 @@ class LoginFlow(HasTraits):
 
     def _finish(self) -> None:
         with self._changing:
-            self._release(after=2.0)
             self._attempt = None
             self._secrets = GivenSecrets()
             self._change("signed_in", problem=None, link="", host="")
@@ -305,21 +311,28 @@ class LoginFlow(HasTraits):
         self._expiry.start()
 
     def _expire(self) -> None:
-        with self._answering, self._changing:
-            if self.state in ("waiting", "failed") and self._attempt is not None:
-                self._release()
-                self._attempt = None
-                expired = CallbackError("attempt_expired", minutes=round(ATTEMPT_SECONDS / 60))
-                self._change("failed", problem=expired, link="", host="")
+        with self._answering:
+            if self.state not in ("waiting", "failed") or self._attempt is None:
+                return
+            self._attempt = None
+            expired = CallbackError("attempt_expired", minutes=round(ATTEMPT_SECONDS / 60))
+            self._change("failed", problem=expired, link="", host="")
+        self._release()
+
+    def _release_if_done(self, after: float = 0.0) -> None:
+        if self.state == "signed_in":
+            self._release(after)
 
     def _release(self, after: float = 0.0) -> None:
-        if self._expiry:
-            self._expiry.cancel()
-            self._expiry = None
-        if self._listener:
-            self._listener.close(after=after)
-            self._listener = None
-        self.listening = False
+        """Gives the port back. Not under the lock, since closing waits for pages that are under way."""
+        with self._changing:
+            expiry, self._expiry = self._expiry, None
+            listener, self._listener = self._listener, None
+            self.listening = False
+        if expiry:
+            expiry.cancel()
+        if listener:
+            listener.close(after=after)
 
     def _change(self, state: str, **traits: object) -> None:
         with self._changing, self.hold_trait_notifications():

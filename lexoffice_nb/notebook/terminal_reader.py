@@ -274,7 +274,7 @@ if sys.platform == "win32":
 
     def _read_pipe(fd: int, wake: Wake, limit: int) -> str | None:
         """Reads in a thread, because ``select`` knows only sockets on Windows."""
-        result: list[str | None | BaseException] = []
+        result: list[str | BaseException | None] = []
 
         def read() -> None:
             try:

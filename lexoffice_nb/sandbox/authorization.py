@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from authlib.common.urls import add_params_to_uri
 from authlib.integrations.flask_oauth2 import AuthorizationServer
-from authlib.oauth2.rfc6749 import ClientMixin, InvalidGrantError, InvalidRequestError, InvalidScopeError, OAuth2Request
+from authlib.oauth2.rfc6749 import (
+    ClientMixin,
+    InvalidClientError,
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    OAuth2Error,
+    OAuth2Request,
+)
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from authlib.oauth2.rfc7009 import RevocationEndpoint
@@ -217,6 +225,15 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
         Raises:
             OAuth2Error: With a `redirect_uri` if the error may be sent there.
         """
+        # Authlib quotes what was sent in its descriptions, and fails on characters that RFC 6749 forbids there.
+        redirect_uri = parameters.get("redirect_uri", "")
+        if self.query_client(parameters.get("client_id", "")) is None:
+            raise InvalidClientError()
+        if not NotebookClient().check_redirect_uri(redirect_uri):
+            raise InvalidRequestError()
+        if parameters.get("response_type") != "code":
+            state = parameters.get("state")
+            raise OAuth2Error(error="unsupported_response_type", redirect_uri=redirect_uri, state=state)
         return str(self.get_consent_grant(StoredRequest(self.url, parameters)).redirect_uri)
 
     def requested_scopes(self, parameters: dict[str, str]) -> list[str]:

@@ -160,10 +160,7 @@ def blueprint(issuer: Issuer, browser: Browser, waiting: WaitingRequests, pages:
         person = browser.person
         if person is None:
             return redirect("/sign-in", 303)
-        keys = [
-            (key, datetime.fromtimestamp(key.created, UTC))
-            for key in issuer.grants.api_keys(person.id)
-        ]
+        keys = [(key, datetime.fromtimestamp(key.created, UTC)) for key in issuer.grants.api_keys(person.id)]
         return pages.render("keys.html", person=person, keys=keys, new_key=new_key)
 
     @routes.get("/addons/public-api")

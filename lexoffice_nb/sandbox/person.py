@@ -12,7 +12,7 @@ _MOST_STEPS = 10
 _TIMEOUT = 10
 
 
-class SignInFailed(RuntimeError):  # noqa: N818 - it names what happened
+class SignInFailed(RuntimeError):
     """The pages did not lead to a redirect; the message says where it ended."""
 
 

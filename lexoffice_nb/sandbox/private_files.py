@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 
-class NotPrivate(RuntimeError):  # noqa: N818 - it names what happened
+class NotPrivate(RuntimeError):
     """A file or folder belongs to somebody else, or others can read it."""
 
 

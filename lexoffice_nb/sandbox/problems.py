@@ -15,7 +15,7 @@ REGULAR = "regular"
 LEGACY = "legacy"
 
 
-class ApiProblem(Exception):  # noqa: N818 - it names what happened
+class ApiProblem(Exception):
     """The API refuses a call.
 
     Args:

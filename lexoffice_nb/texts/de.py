@@ -17,13 +17,13 @@ TEXTS = {
     "card.copied": "Kopiert",
     "card.copy_failed": "Der Browser lässt das Kopieren nicht zu: Markieren Sie den Link und kopieren Sie ihn selbst.",
     "card.box": "Callback-URL",
-    "card.box.hint": "Nur nötig, wenn der Browser nach der Anmeldung meldet, dass er keine Verbindung herstellen kann: "
+    "card.box.hint": "Nur nötig, wenn der Browser nach der Anmeldung keine Verbindung herstellen kann: "
     "Kopieren Sie dann die vollständige Adresse dieser Seite und fügen Sie sie hier ein.",
-    "card.box.hint.only": "Nach der Anmeldung meldet der Browser, dass er keine Verbindung herstellen kann. "
+    "card.box.hint.only": "Nach der Anmeldung zeigt der Browser an, dass er keine Verbindung herstellen kann. "
     "Das ist richtig so: Kopieren Sie die vollständige Adresse dieser Seite und fügen Sie sie hier ein.",
     "card.box.placeholder": "{redirect_uri}?code=…",
     "card.box.sent": "Eingegangen, wird geprüft …",
-    "card.box.too_long": "Das ist länger als jede Callback-URL (16 000 Zeichen). Kopieren Sie nur die Adresse.",
+    "card.box.too_long": "Das ist länger als jede Callback-URL (16.000 Zeichen). Kopieren Sie nur die Adresse.",
     "card.key.box": "API-Schlüssel",
     "card.key.hint": "Der Schlüssel wird gleich nach dem Einfügen geprüft. "
     "Er bleibt im Arbeitsspeicher dieses Kernels und wird nirgends abgelegt.",
@@ -34,8 +34,7 @@ TEXTS = {
     "card.same_tab": "Kommen Sie danach hierher zurück: Diese Karte aktualisiert sich von selbst.",
     "card.again": "Erneut versuchen",
     "card.disconnected": "Der Kernel antwortet nicht. Führen Sie die Zelle noch einmal aus.",
-    "card.plain": "Die Anmeldekarte braucht eine Oberfläche, die Widgets anzeigt. "
-    "Überall sonst: %lexoffice_login --terminal",
+    "card.plain": "Anmeldekarte (sichtbar in einer Oberfläche mit Widgets). Anderswo: %lexoffice_login --terminal",
     "status.ready": "Die Anmeldung wird vorbereitet …",
     "status.ready.sandbox": "Die Sandbox auf diesem Rechner startet (etwa zwei Sekunden) …",
     "status.waiting": "Wartet auf Ihre Anmeldung im Browser",
@@ -59,9 +58,9 @@ TEXTS = {
     "receipt.until.unknown": "zum Widerruf durch den Anbieter",
     "receipt.renewal": "Verlängerung",
     "receipt.renewal.yes": "automatisch, solange dieser Kernel läuft",
-    "receipt.renewal.no": "keine: Melden Sie sich dann erneut an",
-    "receipt.renewal.key": "keine: Ein Schlüssel bleibt, wie er ist",
-    "receipt.kept": "Aufbewahrt",
+    "receipt.renewal.no": "keine; danach ist eine neue Anmeldung nötig",
+    "receipt.renewal.key": "keine; der Schlüssel bleibt unverändert",
+    "receipt.kept": "Gespeichert",
     "receipt.kept.memory": "nur im Arbeitsspeicher dieses Kernels",
     "provider.sandbox": "Sandbox auf diesem Rechner",
     # --- scopes in plain words ---
@@ -84,23 +83,25 @@ TEXTS = {
     "scope.articles.read": "Ihre Artikel lesen",
     "scope.files.read": "Dateien lesen",
     "scope.other": "eine Berechtigung, für die dieses Paket keine Beschreibung hat",
-    "scope.refused": "{what} – nicht erteilt",
+    "scope.refused": "{what} – nicht erlaubt",
     # --- the page that the loopback shows ---
     "page.done.title": "Sie sind angemeldet",
     "page.done": "Sie können diesen Tab schließen und zum Notebook zurückkehren.",
     "page.checking.title": "Vielen Dank",
-    "page.checking": "Das Notebook schließt die Anmeldung ab. "
-    "Sie können diesen Tab schließen und dorthin zurückkehren.",
+    "page.checking": "Das Notebook schließt die Anmeldung ab. Sie können diesen Tab schließen und zurückkehren.",
     "page.refused.title": "Das hat nicht funktioniert",
     "page.not_found.title": "Hier gibt es nichts",
     "page.not_found": "Diese Adresse wartet nur auf die Antwort der Anmeldeseite.",
     # --- the terminal ---
-    "terminal.open": "Öffnen Sie zur Anmeldung diesen Link im Browser (Anbieter: "
-    "{provider}; der Link führt zu {host}):",
+    "terminal.open": "Öffnen Sie zur Anmeldung diesen Link im Browser "
+    "(Anbieter: {provider}; der Link führt zu {host}):",
     "terminal.scopes": "Angefragte Berechtigungen: {scopes}.",
     "terminal.prompt": "Kommen Sie danach hierher zurück; es geht von selbst weiter. "
     "Kann der Browser keine Verbindung herstellen, fügen Sie seine Adresse hier ein: ",
     "terminal.prompt.only": "Fügen Sie danach hier die Adresse der Seite ein, die nicht erreichbar ist: ",
+    "terminal.received": "[{{}} Zeichen empfangen]",
+    "terminal.kernel": "{prompt}(oder drücken Sie die Eingabetaste, sobald "
+    "der Browser meldet, dass Sie angemeldet sind) ",
     "terminal.key.prompt": "Fügen Sie den API-Schlüssel ein: ",
     "terminal.key.page": "Einen Schlüssel erzeugen Sie hier: {url}",
     # --- %lexoffice_status, %lexoffice_logout ---
@@ -109,12 +110,12 @@ TEXTS = {
     "logout.done": "Abgemeldet. {name} wurde aus dem Notebook entfernt, und der Anbieter hat die Token widerrufen.",
     "logout.done.key": "Abgemeldet. {name} wurde aus dem Notebook entfernt; "
     "der Schlüssel selbst gilt weiter, bis Sie ihn beim Anbieter löschen.",
-    "logout.failed": "Hier abgemeldet. Der Anbieter hat den Widerruf der Token nicht bestätigt: {what}",
+    "logout.failed": "Sie sind hier abgemeldet. Der Anbieter hat den Widerruf der Token nicht bestätigt: {what}",
     # --- errors: what happened and why; then what to do now ---
     "unknown_provider": "Es gibt keinen Anbieter namens {name!r}.",
     "unknown_provider.next": "Wählen Sie einen von diesen: {known}; "
     "oder geben Sie mit --issuer die Adresse eines anderen an.",
-    "issuer_not_allowed": "{issuer!r} ist kein zulässiger Aussteller: "
+    "issuer_not_allowed": "{host!r} ist kein zulässiger Aussteller: "
     "Nötig ist eine https-Adresse (auf diesem Rechner auch http) ohne Abfrageteil und Benutzernamen.",
     "issuer_not_allowed.next": "Prüfen Sie --issuer und führen Sie die Zelle dann noch einmal aus.",
     "no_metadata": "{host} veröffentlicht keine Beschreibung von sich (weder OpenID Connect Discovery noch RFC 8414).",
@@ -123,16 +124,16 @@ TEXTS = {
     "metadata_status.next": "Versuchen Sie es in einer Minute erneut; "
     "bleibt es dabei, prüfen Sie die Adresse des Ausstellers.",
     "metadata_not_json": "{host} hat etwas anderes gesendet als seine Beschreibung (vielleicht eine Webseite).",
-    "metadata_not_json.next": "Prüfen Sie die Adresse des Ausstellers und ob ein Proxy oder eine Anmeldeseite "
-    "dazwischensteht.",
-    "issuer_differs": "{host} beschreibt sich unter einem anderen Namen als dem angefragten und ist deshalb nicht "
-    "vertrauenswürdig.",
+    "metadata_not_json.next": "Prüfen Sie die Adresse des Ausstellers und ob "
+    "ein Proxy oder eine Anmeldeseite dazwischensteht.",
+    "issuer_differs": "{host} beschreibt sich unter einem anderen Namen als "
+    "dem angefragten und ist deshalb nicht vertrauenswürdig.",
     "issuer_differs.next": "Geben Sie den Aussteller genau so an, "
     "wie der Anbieter ihn schreibt, auch mit dem Schrägstrich am Ende.",
-    "endpoint_not_allowed": "{host} nennt als {endpoint} eine Adresse, "
+    "endpoint_not_allowed": "{host} nennt für {endpoint} eine Adresse, "
     "die nicht mit https beginnt (oder auf diesen Rechner führt); sie wird deshalb nicht verwendet.",
     "endpoint_not_allowed.next": "Fragen Sie beim Anbieter nach; es wurde nichts gesendet.",
-    "endpoint_missing": "{host} nennt keine Adresse als {endpoint}.",
+    "endpoint_missing": "{host} nennt keine Adresse für {endpoint}.",
     "endpoint_missing.next": "Prüfen Sie, ob diese Adresse zu einem OAuth-Anbieter gehört.",
     "sandbox_not_running": "Die Sandbox läuft auf diesem Rechner nicht.",
     "sandbox_not_running.next": "Starten Sie sie mit %lexoffice_login in einem Notebook oder mit: lexoffice-nb sandbox",
@@ -140,7 +141,7 @@ TEXTS = {
     "sandbox_no_start.next": "Rufen Sie lexoffice-nb sandbox in einem Terminal auf, "
     "um den Grund zu sehen, und führen Sie die Zelle dann noch einmal aus.",
     "unreachable": "{host} ist nicht erreichbar (keine Verbindung).",
-    "unreachable.next": "Prüfen Sie die Netzwerkverbindung und ob der Anbieter gestört ist; "
+    "unreachable.next": "Prüfen Sie die Netzwerkverbindung und ob beim Anbieter eine Störung vorliegt; "
     "versuchen Sie es dann erneut.",
     "timeout": "{host} hat nicht innerhalb von {seconds} Sekunden geantwortet.",
     "timeout.next": "Versuchen Sie es in einer Minute erneut.",
@@ -149,8 +150,8 @@ TEXTS = {
     "too_large": "{host} hat mit mehr als {limit} Byte geantwortet; die Antwort wurde deshalb nicht gelesen.",
     "too_large.next": "Prüfen Sie die Adresse; so antwortet kein Anbieter.",
     "client_id_missing": "Es ist kein Client angegeben, und bei diesem Anbieter ist keiner für das Paket registriert.",
-    "client_id_missing.next": "Registrieren Sie einen beim Anbieter und geben Sie ihn mit --client-id oder "
-    "LEXOFFICE_CLIENT_ID an.",
+    "client_id_missing.next": "Registrieren Sie einen beim Anbieter und geben Sie "
+    "ihn mit --client-id oder LEXOFFICE_CLIENT_ID an.",
     "client_secret_missing": "Es fehlt das Client-Secret, das dieser Anbieter verlangt ({provider}).",
     "client_secret_missing.next": "Setzen Sie LEXOFFICE_CLIENT_SECRET, bevor der Kernel startet, "
     "oder verwenden Sie einen API-Schlüssel: %lexoffice_login --api-key",
@@ -173,33 +174,33 @@ TEXTS = {
     "callback_no_url": "Das ist keine Adresse einer Webseite.",
     "callback_no_url.next": "Kopieren Sie die vollständige Adresse aus der Adresszeile des Browsers, "
     "von http bis zum Ende, und fügen Sie sie ein.",
-    "callback_bare_code": "Das sieht nach einem Code allein aus; "
+    "callback_bare_code": "Das sieht nach einem bloßen Code aus; "
     "ohne den Rest der Adresse lässt sich nicht feststellen, ob es Ihrer ist.",
-    "callback_bare_code.next": "Kopieren Sie die vollständige Adresse aus der Adresszeile des Browsers und fügen Sie "
-    "sie ein.",
-    "callback_is_login_url": "Das ist die Adresse der Anmeldeseite, noch von vor der Anmeldung.",
+    "callback_bare_code.next": "Kopieren Sie die vollständige Adresse aus der "
+    "Adresszeile des Browsers und fügen Sie sie ein.",
+    "callback_is_login_url": "Das ist die Adresse der Anmeldeseite; gebraucht wird die Adresse nach der Anmeldung.",
     "callback_is_login_url.next": "Melden Sie sich dort zuerst an; "
     "fügen Sie dann die Adresse der Seite ein, die der Browser am Ende zeigt.",
-    "callback_elsewhere": "Diese Adresse führt zu {host} und nicht dorthin, wohin diese Anmeldung zurückkehrt.",
+    "callback_elsewhere": "Diese Adresse führt zu {host} und nicht zur Callback-URL dieser Anmeldung.",
     "callback_elsewhere.next": "Fügen Sie die Adresse ein, die so beginnt: {expected}",
     "callback_has_tokens": "Diese Adresse enthält offen lesbare Token, die diese Anmeldung nie anfordert; "
     "sie wurde deshalb abgelehnt.",
     "callback_has_tokens.next": "Möglicherweise ist sie gefälscht: "
     "Beginnen Sie noch einmal auf der Anmeldeseite und geben Sie diese Adresse nicht weiter.",
-    "callback_repeats": "Diese Adresse enthält denselben Parameter zweimal, was kein Anbieter so sendet; "
+    "callback_repeats": "Diese Adresse enthält einen Parameter zweimal, was bei keinem Anbieter vorkommt; "
     "sie wurde deshalb abgelehnt.",
     "callback_repeats.next": "Kopieren Sie die Adresse erneut oder melden Sie sich noch einmal an.",
     "callback_without_answer": "Kein Autorisierungscode erhalten: Diese Adresse enthält keine Antwort des Anbieters.",
     "callback_without_answer.next": "Kopieren Sie die vollständige Adresse mit allem, "
     "was nach dem Fragezeichen steht, und fügen Sie sie erneut ein.",
     "state_missing": "Ungültiger state-Parameter – möglicher CSRF-Angriff: "
-    "Die Adresse verrät nicht, zu welchem Anmeldeversuch sie gehört.",
+    "Die Adresse gibt nicht an, zu welchem Anmeldeversuch sie gehört.",
     "state_missing.next": "Verwenden Sie den neuesten Anmeldelink. "
-    "Haben Sie selbst keine Anmeldung begonnen, beachten Sie die Seite nicht weiter.",
+    "Haben Sie selbst keine Anmeldung begonnen, ignorieren Sie diese Seite.",
     "state_mismatch": "Ungültiger state-Parameter – möglicher CSRF-Angriff: "
     "Die Antwort gehört zu einem anderen Anmeldeversuch (vielleicht aus einem älteren Tab).",
     "state_mismatch.next": "Schließen Sie ältere Tabs und verwenden Sie den neuesten Anmeldelink. "
-    "Haben Sie selbst keine Anmeldung begonnen, beachten Sie die Seite nicht weiter.",
+    "Haben Sie selbst keine Anmeldung begonnen, ignorieren Sie diese Seite.",
     "callback_used": "Diese Antwort wurde schon verwendet; jede gilt nur einmal.",
     "callback_used.next": "Beginnen Sie noch einmal mit dem neuesten Anmeldelink.",
     "attempt_expired": "Dieser Anmeldelink war älter als {minutes} Minuten; seine Antwort wird nicht mehr angenommen.",
@@ -213,21 +214,21 @@ TEXTS = {
     "callback_code_and_error.next": "Beginnen Sie noch einmal mit dem neuesten Anmeldelink.",
     "code_missing": "Kein Autorisierungscode erhalten: Die Antwort des Anbieters enthält keinen.",
     "code_missing.next": "Beginnen Sie noch einmal mit dem neuesten Anmeldelink.",
-    "access_denied": "Die Berechtigung wurde beim Anbieter nicht erteilt ({said}).",
+    "access_denied": "Die Berechtigung wurde beim Anbieter verweigert ({said}).",
     "access_denied.next": "Öffnen Sie den neuen Anmeldelink und stimmen Sie zu; "
     "oder fragen Sie mit --scope weniger an.",
-    "authorize_invalid_request": "Dem Anbieter ist die Anfrage unvollständig ({said}); "
+    "authorize_invalid_request": "Der Anbieter hält die Anfrage für unvollständig ({said}); "
     "oft fehlt code_challenge_method oder ein anderer Parameter.",
     "authorize_invalid_request.next": "Versuchen Sie es erneut; "
     "bleibt es dabei, prüfen Sie Client und Redirect-URI beim Anbieter.",
     "authorize_unauthorized_client": "Der Anbieter lässt die Anmeldung mit diesem Client nicht zu ({said}); "
     "oft weicht die Redirect-URI von der registrierten ab.",
     "authorize_unauthorized_client.next": "Vergleichen Sie beide Zeichen für Zeichen, auch den Schrägstrich am Ende.",
-    "authorize_invalid_scope": "Der Anbieter kennt eine der angefragten Berechtigungen nicht oder lässt sie nicht zu "
-    "({said}).",
+    "authorize_invalid_scope": "Der Anbieter kennt eine der angefragten "
+    "Berechtigungen nicht oder lässt sie nicht zu ({said}).",
     "authorize_invalid_scope.next": "Geben Sie mit --scope die richtigen an.",
-    "authorize_unsupported_response_type": "Der Anbieter bietet diesem Client die Anmeldung mit Autorisierungscode "
-    "nicht an ({said}).",
+    "authorize_unsupported_response_type": "Der Anbieter bietet diesem Client die Anmeldung "
+    "mit Autorisierungscode nicht an ({said}).",
     "authorize_unsupported_response_type.next": "Prüfen Sie, wie der Client beim Anbieter registriert ist.",
     "authorize_server_error": "Beim Anbieter ist ein Fehler aufgetreten ({said}).",
     "authorize_server_error.next": "Versuchen Sie es in einer Minute erneut.",
@@ -244,19 +245,19 @@ TEXTS = {
     "es wurde deshalb nichts mehr gesendet.",
     "token_redirect.next": "Prüfen Sie die Adresse des Anbieters; stimmt sie, informieren Sie ihn.",
     "token_not_json": "Der Token-Endpunkt hat mit {status} geantwortet, "
-    "aber keine Token gesendet (vielleicht eine Webseite).",
+    "aber etwas anderes als Token gesendet (vielleicht eine Webseite).",
     "token_not_json.next": "Versuchen Sie es erneut; bleibt es dabei, steht vielleicht ein Proxy dazwischen.",
     "token_missing": "Die Antwort des Token-Endpunkts enthält kein Zugriffstoken.",
     "token_missing.next": "Versuchen Sie es erneut; bleibt es dabei, informieren Sie den Anbieter.",
-    "token_type": "Der Token-Endpunkt hat ein Token anderer Art ({said}) als Bearer ausgestellt.",
+    "token_type": "Der Token-Endpunkt hat ein Token anderer Art als Bearer ausgestellt ({said}).",
     "token_type.next": "Prüfen Sie, wie der Client beim Anbieter registriert ist.",
-    "token_server": "Der Token-Endpunkt ist gestört ({said}).",
+    "token_server": "Am Token-Endpunkt ist eine Störung aufgetreten ({said}).",
     "token_server.next": "Versuchen Sie es in einer Minute erneut.",
     "token_other": "Der Token-Endpunkt hat die Anfrage abgelehnt ({said}).",
     "token_other.next": "Versuchen Sie es erneut; bleibt es dabei, prüfen Sie Client und Redirect-URI beim Anbieter.",
-    "token_invalid_client": "Der Anbieter kennt diesen Client nicht, oder dessen Secret ist falsch ({said}).",
+    "token_invalid_client": "Der Anbieter kennt diesen Client nicht, oder das Client-Secret ist falsch ({said}).",
     "token_invalid_client.next": "Prüfen Sie --client-id und LEXOFFICE_CLIENT_SECRET.",
-    "token_invalid_request": "Dem Token-Endpunkt ist die Anfrage unvollständig ({said}).",
+    "token_invalid_request": "Der Token-Endpunkt hält die Anfrage für unvollständig ({said}).",
     "token_invalid_request.next": "Versuchen Sie es erneut; "
     "bleibt es dabei, prüfen Sie, wie der Client registriert ist.",
     "token_unauthorized_client": "Der Anbieter lässt nicht zu, dass dieser Client Codes einlöst ({said}).",
@@ -299,7 +300,7 @@ TEXTS = {
     "sub_bad.next": "Versuchen Sie es erneut; geschieht das wieder, informieren Sie den Anbieter.",
     "aud_other": "Das ID-Token ist für einen anderen Client bestimmt und wurde deshalb abgelehnt.",
     "aud_other.next": "Versuchen Sie es erneut; geschieht das wieder, informieren Sie den Anbieter.",
-    "azp_other": "Das ID-Token wurde einem anderen Client ausgestellt und deshalb abgelehnt.",
+    "azp_other": "Das ID-Token wurde für einen anderen Client ausgestellt und deshalb abgelehnt.",
     "azp_other.next": "Versuchen Sie es erneut; geschieht das wieder, informieren Sie den Anbieter.",
     "times_missing": "Das ID-Token gibt nicht an, von wann bis wann es gilt.",
     "times_missing.next": "Informieren Sie den Anbieter; es wurde nichts gespeichert.",
@@ -317,33 +318,37 @@ TEXTS = {
     "nonce_other.next": "Beginnen Sie noch einmal mit dem neuesten Anmeldelink.",
     "at_hash_other": "Das Zugriffstoken ist nicht das, zu dem das ID-Token gehört; beide wurden deshalb abgelehnt.",
     "at_hash_other.next": "Versuchen Sie es erneut; geschieht das wieder, informieren Sie den Anbieter.",
-    "userinfo_none": "Dieser Anbieter bietet kein Userinfo, oder niemand hat sich mit openid angemeldet.",
+    "userinfo_none": "Dieser Anbieter bietet keine Userinfo-Daten, oder niemand hat sich mit openid angemeldet.",
     "userinfo_none.next": "Verwenden Sie stattdessen session.get('/v1/profile').",
-    "userinfo_unreadable": "{host} hat mit {status} geantwortet und kein Userinfo geliefert.",
+    "userinfo_unreadable": "{host} hat mit {status} geantwortet und keine Userinfo-Daten geliefert.",
     "userinfo_unreadable.next": "Versuchen Sie es erneut; die Berechtigung openid ist dafür nötig.",
-    "userinfo_sub": "Das Userinfo nennt eine andere Person als die angemeldete und wurde deshalb abgelehnt.",
+    "userinfo_sub": "Die Userinfo-Daten nennen eine andere Person als die angemeldete und wurden deshalb abgelehnt.",
     "userinfo_sub.next": "Melden Sie sich erneut an; geschieht das wieder, informieren Sie den Anbieter.",
     "signed_out_waiting": "Noch ist niemand angemeldet.",
     "signed_out_waiting.next": "Schließen Sie die Anmeldung oben ab und führen Sie diese Zelle dann noch einmal aus.",
     "signed_out_unfinished": "Diese Anmeldung ist nicht abgeschlossen: Es gibt noch keine Token.",
     "signed_out_unfinished.next": "Rufen Sie zuerst handle_callback() mit der Callback-URL auf.",
     "signed_out_expired": "Der Zugriff ist abgelaufen und lässt sich nicht verlängern.",
-    "signed_out_expired.next": "Melden Sie sich mit %lexoffice_login --force erneut an und führen Sie diese Zelle dann "
-    "noch einmal aus.",
+    "signed_out_expired.next": "Melden Sie sich mit %lexoffice_login --force erneut "
+    "an und führen Sie diese Zelle dann noch einmal aus.",
     "signed_out_ended": "Der Anbieter hat diese Anmeldung beendet.",
-    "signed_out_ended.next": "Melden Sie sich mit %lexoffice_login --force erneut an und führen Sie diese Zelle dann "
-    "noch einmal aus.",
-    "signed_out_logout": "Diese Sitzung wurde abgemeldet.",
-    "signed_out_logout.next": "Melden Sie sich mit %lexoffice_login erneut an und führen Sie diese Zelle dann noch "
-    "einmal aus.",
+    "signed_out_ended.next": "Melden Sie sich mit %lexoffice_login --force erneut "
+    "an und führen Sie diese Zelle dann noch einmal aus.",
+    "signed_out_logout": "Diese Sitzung ist abgemeldet.",
+    "signed_out_logout.next": "Melden Sie sich mit %lexoffice_login erneut an "
+    "und führen Sie diese Zelle dann noch einmal aus.",
     "signed_out_no_person": "Niemand ist angemeldet, "
     "und hier kann sich auch niemand anmelden (keine Oberfläche, keine Eingabe).",
     "signed_out_no_person.next": "Setzen Sie LEXOFFICE_API_KEY oder, für die Sandbox, LEXOFFICE_SANDBOX_PERSON=demo.",
-    "name_taken": "Es gibt schon eine Variable {name}, und sie ist keine Sitzung dieses Pakets.",
+    "scripted_person": "In der Sandbox gibt es keine Person namens {person!r}, "
+    "oder diese darf sich dort nicht anmelden.",
+    "scripted_person.next": "Setzen Sie LEXOFFICE_SANDBOX_PERSON=demo.",
+    "name_taken": "Eine Variable namens {name} gibt es schon, und sie ist keine Sitzung dieses Pakets.",
     "name_taken.next": "Wählen Sie einen anderen Namen, etwa %lexoffice_login my_session; "
     "oder überschreiben Sie sie mit --force.",
-    "name_invalid": "{name!r} ist als Name einer Variablen nicht möglich.",
-    "name_invalid.next": "Wählen Sie einen wie my_session: Buchstaben, Ziffern und _.",
+    "name_invalid": "Was dort steht, kann kein Variablenname sein.",
+    "name_invalid.next": "Wählen Sie einen wie my_session. "
+    "Schlüssel und Adressen gehören nie in eine Zelle: Fügen Sie sie in die Karte ein.",
     "callback_interrupted": "Die Anmeldung wurde unterbrochen, bevor ihre Antwort geprüft war.",
     "callback_interrupted.next": "Öffnen Sie den neuen Anmeldelink; das dauert nur wenige Sekunden.",
     "key_empty": "Es wurde nichts eingefügt.",
@@ -352,16 +357,16 @@ TEXTS = {
     "key_malformed.next": "Kopieren Sie nur den Schlüssel und fügen Sie ihn erneut ein.",
     "key_wrong": "Der Anbieter kennt diesen API-Schlüssel nicht ({provider}): Er ist falsch, gelöscht oder abgelaufen.",
     "key_wrong.next": "Erzeugen Sie einen neuen Schlüssel und fügen Sie ihn ein. "
-    "Der Schlüssel eines echten Kontos braucht --provider lexware.",
+    "Für den Schlüssel eines echten Kontos ist --provider lexware nötig.",
     "internal": "In lexoffice_nb ist ein Fehler aufgetreten ({where}).",
     "internal.next": "Bitte melden Sie ihn mit dieser Zeile und versuchen Sie es dann erneut.",
     # --- errors of the API ---
     "api_unauthorized": "Die API erkennt die Anmeldung nicht an ({said}).",
-    "api_unauthorized.next": "Melden Sie sich mit %lexoffice_login --force erneut an und führen Sie diese Zelle dann "
-    "noch einmal aus.",
+    "api_unauthorized.next": "Melden Sie sich mit %lexoffice_login --force erneut "
+    "an und führen Sie diese Zelle dann noch einmal aus.",
     "api_contract": "Der Vertrag der Organisation umfasst {path} nicht ({said}).",
     "api_contract.next": "Sehen Sie in den Einstellungen beim Anbieter nach, was der Vertrag umfasst.",
-    "api_not_allowed": "Diese Anmeldung berechtigt nicht zu {path} ({said}).",
+    "api_not_allowed": "Diese Anmeldung umfasst keine Berechtigung für {path} ({said}).",
     "api_not_allowed.next": "Melden Sie sich erneut an und fragen Sie die nötige Berechtigung an: "
     "%lexoffice_login --force --scope …",
     "api_not_found": "Unter {path} gibt es nichts.",
@@ -372,7 +377,7 @@ TEXTS = {
     "api_invalid.next": "Sehen Sie sich .issues des Fehlers an, berichtigen Sie die Anfrage und senden Sie sie erneut.",
     "api_rate_limited": "Das war schneller, als die API es zulässt ({said}).",
     "api_rate_limited.next": "Warten Sie einige Sekunden und führen Sie diese Zelle dann noch einmal aus.",
-    "api_server": "Die API ist gestört ({status}: {said}).",
+    "api_server": "Bei der API ist eine Störung aufgetreten ({status}: {said}).",
     "api_server.next": "Versuchen Sie es in einer Minute erneut. Eine Änderung kann schon wirksam sein: "
     "Sehen Sie nach, bevor Sie sie wiederholen.",
     "api_not_json": "Die API hat auf {path} mit etwas geantwortet, das kein JSON ist.",

@@ -4,8 +4,8 @@ TEXTS = {
     "language": "en",
     "date_and_time": "%d %b %Y, %H:%M",
     # --- the card ---
-    "card.title": "Sign in to {provider}",
-    "card.title.key": "API key for {provider}",
+    "card.title": "Sign in – {provider}",
+    "card.title.key": "API key – {provider}",
     "card.asked_by": "Asked by",
     "card.asked_by.value": "this notebook ({client})",
     "card.provider": "Provider",

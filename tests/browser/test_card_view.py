@@ -787,6 +787,7 @@ def test_styles_of_jupyterlab_leave_the_card_alone(view):
     label, value = (view.page.locator(f"#here {tag}").first.bounding_box() for tag in ("dt", "dd"))
     assert label["height"] == value["height"] < 30  # one line
     assert value["x"] == label["x"] + label["width"] + 20
+    view.link.hover()
     expect(view.link).to_have_css("color", "rgb(255, 255, 255)")
     expect(view.copy).to_have_css("border-radius", "4px")
 

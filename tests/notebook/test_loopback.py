@@ -361,6 +361,16 @@ def test_request_line_of_16_kib_is_served(wait: Wait) -> None:
     assert request(wait.port, "/callback?code=".ljust(16 * 1024 - len("GET  HTTP/1.1"), "a")).status == 200
 
 
+def test_refusal_can_be_read_by_a_client_that_is_still_sending(wait: Wait) -> None:
+    """Closing over unread bytes resets the connection, and the browser shows its own error instead of the page."""
+    with socket.create_connection(("127.0.0.1", wait.port), timeout=5) as sock:
+        sock.sendall(b"GET /callback?code=" + b"a" * 20_000)
+        for _ in range(5):
+            time.sleep(0.05)
+            sock.sendall(b"a" * 20_000)
+        assert sock.recv(20).startswith(b"HTTP/1.1 414 ")
+
+
 def test_endless_headers_are_431(wait: Wait) -> None:
     assert request(wait.port, headers=("X: " + "a" * 70_000,)).status == 431
     assert wait.caught == []
@@ -378,6 +388,7 @@ def test_endless_headers_are_431(wait: Wait) -> None:
         "GET /callback?code=1 HTTP/1.1\r\nHost : 127.0.0.1:{}",
         "GET /callback?code=1 HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n folded",
         "GET /callback?code=1 HTTP/1.1\r\nHost: 127.0.0.1:{}\nX: y",
+        "GET /callback?code=1 HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nno colon",
         "\x16\x03\x01\x02",
     ],
 )
@@ -746,6 +757,33 @@ def test_close_does_not_wait_for_an_on_callback_that_hangs(wait: Wait) -> None:
     tab.join(2)
 
 
+def test_grace_ends_on_time_when_on_callback_hangs(wait: Wait) -> None:
+    release = threading.Event()
+
+    def hang(url: str) -> Page:
+        release.wait(10)
+        return DONE
+
+    wait.answer = hang
+    with socket.create_connection(("127.0.0.1", wait.port), timeout=2) as sock:
+        sock.send(f"GET /callback?code=1 HTTP/1.1\r\nHost: 127.0.0.1:{wait.port}\r\n\r\n".encode())
+        time.sleep(0.1)
+        began = time.monotonic()
+        wait.listener.close(after=0.5)
+        assert 0.4 < time.monotonic() - began < 2
+        assert sock.recv(1) == b""  # cut off, by nothing but the end of the grace
+    release.set()
+
+
+def test_grace_is_not_for_connections_that_ask_nothing(wait: Wait) -> None:
+    with socket.create_connection(("127.0.0.1", wait.port), timeout=2) as sock:
+        time.sleep(0.1)
+        began = time.monotonic()
+        wait.listener.close(after=5)
+        assert time.monotonic() - began < 1
+        assert sock.recv(1) == b""
+
+
 def test_second_tab_in_the_queue_at_the_close_gets_a_page_and_no_call(wait: Wait) -> None:
     began_callback = threading.Event()
 
@@ -799,6 +837,11 @@ def test_no_secret_in_any_repr(wait: Wait) -> None:
 
     wait.answer = look
     request(wait.port, "/callback?code=topsecret")
+    with socket.create_connection(("127.0.0.1", wait.port)) as sock:
+        sock.send(b"GET /callback?code=topsecret")
+        time.sleep(0.1)
+        assert len(wait.listener._connections) == 1
+        print(*wait.listener._connections, file=seen)
     print(wait.listener, vars(wait.listener), loopback._Request.parse(b"GET /?topsecret HTTP/1.1"), file=seen)
     assert repr(wait.listener) == f"<LoopbackListener http://127.0.0.1:{wait.port}/callback open>"
     assert "LoopbackListener" in seen.getvalue()

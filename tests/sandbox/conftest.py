@@ -65,7 +65,7 @@ class Client:
     def code(self, person: str = "demo", **changes: str | None) -> str:
         return query(sign_in(self.link(**changes), person))["code"]
 
-    def exchange(self, code: str, **changes: str | None) -> requests.Response:
+    def exchange(self, code: str, /, **changes: str | None) -> requests.Response:
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -131,3 +131,9 @@ def own(box: Sandbox) -> Iterator[Client]:
 def read() -> Any:
     """Reads a redirect's parameters."""
     return query
+
+
+@pytest.fixture
+def client_of() -> Any:
+    """Makes a client of a sandbox."""
+    return Client

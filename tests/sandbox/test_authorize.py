@@ -55,6 +55,8 @@ def test_refusing_gives_access_denied_with_state_and_issuer(client, read):
         ({"response_type": "token"}, "unsupported_response_type"),
         ({"response_type": "code id_token"}, "unsupported_response_type"),
         ({"response_type": None}, "unsupported_response_type"),
+        ({"response_type": 'ä"\n\\'}, "unsupported_response_type"),
+        ({"scope": 'ä"\n\\'}, "invalid_scope"),
         ({"scope": "openid nonsense"}, "invalid_scope"),
         ({"response_mode": "fragment"}, "invalid_request"),
         ({"request": "x"}, "request_not_supported"),
@@ -101,6 +103,7 @@ def test_loopback_redirect_uris_are_accepted_on_any_port(client, redirect_uri):
         "http://127.0.0.1:8000/callback#x",
         "http://127.0.0.1:8000/callback\n",
         "http://127.0.0.1:8000/a/../callback",
+        'http://127.0.0.1:8000/"ä\\',
         "http://127.0.0.1:65536/callback",
         "http://127.0.0.1:0/callback",
         "http://127.0.0.1:/callback",
@@ -122,7 +125,7 @@ def test_any_other_redirect_uri_is_an_error_page_and_no_redirect(client, redirec
     assert response.headers["Content-Type"].startswith("text/html")
 
 
-@pytest.mark.parametrize("client_id", [None, "", "someone-else", "lexoffice-nb "])
+@pytest.mark.parametrize("client_id", [None, "", "someone-else", "lexoffice-nb ", 'ä"\n\\'])
 def test_an_unknown_client_is_an_error_page_and_no_redirect(client, client_id):
     response = client.open(client.link(client_id=client_id))
     assert (response.status_code, "Location" in response.headers) == (400, False)
@@ -186,6 +189,4 @@ def hidden(page: str, name: str) -> str:
 def sign_in_in_this_browser(client) -> None:
     page = client.open("/sign-in")
     form = {"csrf_token": hidden(page.text, "csrf_token"), "request": "", "person": "demo"}
-    client.http.post(
-        f"{client.box.url}/sign-in", data=form, headers={"Origin": client.box.url}, allow_redirects=False
-    )
+    client.http.post(f"{client.box.url}/sign-in", data=form, headers={"Origin": client.box.url}, allow_redirects=False)

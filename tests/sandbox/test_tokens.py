@@ -91,6 +91,9 @@ def test_userinfo_gives_what_the_scope_opens(client):
         ({"code": "nonsense"}, "invalid_grant"),
         ({"grant_type": "password"}, "unsupported_grant_type"),
         ({"grant_type": None}, "unsupported_grant_type"),
+        ({"grant_type": 'ä"\n\\'}, "unsupported_grant_type"),
+        ({"client_id": 'ä"\n\\'}, "invalid_client"),
+        ({"code": 'ä"\n\\'}, "invalid_grant"),
     ],
 )
 def test_an_exchange_that_does_not_fit_the_code_is_refused(client, changes, expected):
