@@ -145,7 +145,7 @@ def _alive(pid: int) -> bool:
         return True  # a signal would end the process there; that it answers has to do
     try:
         os.kill(pid, 0)
-    except OSError:  # gone, or another user's
+    except (OSError, OverflowError):  # gone, another user's, or no process number at all
         return False
     return True
 

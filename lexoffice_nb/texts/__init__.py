@@ -14,9 +14,8 @@ from functools import cache
 
 LANGUAGES = ("en", "de")
 FROM_SERVER_LIMIT = 200
-# A front end makes these clickable by itself: a URL with a scheme, and a bare `www.`
-_SCHEME = re.compile(r":(?=//)")
-_WWW = re.compile(r"(?i)\bwww\.")
+# JupyterLab makes these clickable by itself, wherever they stand in a word: a scheme with `//`, `data:` and `www.`
+_LINKABLE = re.compile(r"(?i):(?=//)|(?<=data):|(?<=www)[.]")
 
 _chosen: str | None = None
 
@@ -70,7 +69,5 @@ def from_server(value: object, limit: int = FROM_SERVER_LIMIT) -> str:
     """
     raw = value if isinstance(value, str) else repr(value)
     printable = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in raw[: 8 * limit])
-    folded = " ".join(printable.split())
-    if len(folded) > limit:
-        folded = folded[: limit - 1] + "…"
-    return _WWW.sub("www[.]", _SCHEME.sub("[:]", folded))
+    harmless = _LINKABLE.sub(lambda match: f"[{match[0]}]", " ".join(printable.split()))
+    return harmless if len(harmless) <= limit else harmless[: limit - 1] + "…"
