@@ -141,6 +141,7 @@ class LoginLink {
       // No clipboard for pages over plain http, and people may refuse it.
       if (!this.copySelected(href)) return;
     }
+    if (!this.node.isConnected) return; // gone while the clipboard was asked
     this.said.replaceChildren(icon("granted"), this.texts.copied ?? "");
     this.timer = setTimeout(() => this.clearSaid(), COPIED_FOR);
     this.send({ kind: "copied" });
@@ -153,6 +154,7 @@ class LoginLink {
     });
     field.value = href;
     this.byHand.replaceChildren(field);
+    field.focus();
     field.select();
     let copied = false;
     try {
@@ -165,8 +167,6 @@ class LoginLink {
       this.copy.focus();
     } else {
       this.said.replaceChildren(this.texts.copy_failed ?? "");
-      field.focus();
-      field.select();
     }
     return copied;
   }

@@ -80,7 +80,7 @@ FAILED = Page(
 )
 
 
-class PortTaken(OSError):  # noqa: N818 - the error tree is named by what happened
+class PortTaken(OSError):
     """The port that was asked for is in use on 127.0.0.1 or ::1.
 
     Attributes:

@@ -138,7 +138,7 @@ class _Line:
             # Only CSI and SS3 go on. Else ESC was a key of its own, and what follows may be the beginning of a paste.
             self._sequence = sequence if character in "[O" else None
             return self._sequence is not None
-        complete = sequence[0] == "O" or "@" <= character <= "~"
+        complete = "@" <= character <= "~"
         self._sequence = None if complete else sequence[:16]  # 16: longer ones are skipped, not collected
         if sequence in ("[200~", "[201~"):
             self._in_paste = sequence == "[200~"
@@ -342,7 +342,7 @@ else:
         """Reads once; False at the end of the input. Apart, so that no text stays in the frame that waits."""
         try:
             data = os.read(fd, 4096)
-        except OSError:  # EIO: the terminal was closed
+        except OSError:  # EIO: the terminal was closed, or is no longer ours
             return False
         line.feed(decoder.decode(data))
         return bool(data)

@@ -30,8 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder: Path = chosen.data_dir or data_dir()
     try:
         make_private_folder(folder)
-        # Held as long as the process lives, however it ends: two servers on one set of grants would be two truths.
-        with FileLock(folder / "serving.lock", timeout=0, mode=0o600):
+        # Held as long as the process lives, however it ends: two servers on one set of grants would be two truths. One
+        # that is just ending has taken its address back already, and is waited for.
+        patience = 0 if find(folder) else 10
+        with FileLock(folder / "serving.lock", timeout=patience, mode=0o600):
             return _serve(folder, chosen.port, chosen.idle_minutes * 60)
     except Timeout:
         running = find(folder)

@@ -29,6 +29,7 @@ from lexoffice_nb.sandbox.settings import RequestRecord, SandboxSettings
 from lexoffice_nb.sandbox.signing import keep_tokens_out_of_logs, signing_key
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -178,26 +179,27 @@ class Sandbox:
     def record(self, response: Response) -> None:
         """Remember the current request, without anything secret."""
         self.last_request = time.monotonic()
+        try:
+            asked = request.values
+        except HTTPException:  # a body that was too large to be read is not read now either
+            asked = request.args
         self._records.append(
             RequestRecord(
                 time=time.time(),
                 method=request.method,
                 path=request.path,
                 status=response.status_code,
-                grant_type=_known(request.form.get("grant_type"), _GRANT_TYPES)
-                if request.path == "/connect/token"
-                else None,
-                client_id=_known(request.values.get("client_id"), {CLIENT_ID})
-                if request.path.startswith("/connect/")
-                else None,
+                grant_type=_known(asked, "grant_type", _GRANT_TYPES) if request.path == "/connect/token" else None,
+                client_id=_known(asked, "client_id", {CLIENT_ID}) if request.path.startswith("/connect/") else None,
                 authorised_as=g.get("authorised_as"),
             )
         )
 
 
-def _known(value: str | None, names: set[str]) -> str | None:
+def _known(values: Mapping[str, str], name: str, known: set[str]) -> str | None:
     # A client's mistake may put a secret anywhere, so only names that are ours are written down.
-    return value if value is None or value in names else "unknown"
+    value = values.get(name)
+    return value if value is None or value in known else "unknown"
 
 
 def default_data_dir() -> Path:

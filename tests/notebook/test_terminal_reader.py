@@ -40,6 +40,7 @@ import fcntl, json, os, signal, sys, termios, threading, time, traceback
 sys.path.insert(0, os.getcwd())
 report, options = int(sys.argv[1]), json.loads(sys.argv[2])
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored when the tests run in the background
 from lexoffice_nb.notebook.terminal_reader import Wake, read_secret_line
 before = termios.tcgetattr(0)
 result = {}
@@ -290,6 +291,24 @@ def test_terminal_that_is_closed_is_the_end_of_the_input() -> None:
         threading.Timer(0.3, os.close, (master,)).start()
         with pytest.raises(EOFError):
             read_secret_line(PROMPT, wake=wake, stream_in=stream, stream_out=out)
+
+
+def test_feedback_goes_only_to_a_terminal() -> None:
+    master, slave = pty.openpty()
+    out = io.StringIO()
+
+    def type_after_the_prompt() -> None:
+        while PROMPT not in out.getvalue():
+            time.sleep(0.01)
+        os.write(master, b"abc\r")
+
+    typist = threading.Thread(target=type_after_the_prompt)
+    typist.start()
+    with Wake() as wake, os.fdopen(slave) as stream:
+        assert read_secret_line(PROMPT, wake=wake, stream_in=stream, stream_out=out) == "abc"
+    typist.join(5)
+    os.close(master)
+    assert out.getvalue() == f"{PROMPT}\n"
 
 
 def test_too_long_a_line_is_in_no_frame_of_the_error(terminals: type[Terminal]) -> None:

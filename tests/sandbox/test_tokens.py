@@ -120,6 +120,11 @@ def test_token_requests_are_one_plain_form(client):
     assert error(requests.get(url, params=form)) == (405, "invalid_request")
 
 
+def test_a_body_without_end_is_not_read(client):
+    form = {"grant_type": "refresh_token", "refresh_token": "x" * (1 << 20), "client_id": "lexoffice-nb"}
+    assert error(client.token(**form)) == (413, "invalid_request")
+
+
 def test_a_code_expires(own):
     own.box.settings.code_life = 0
     assert error(own.exchange(own.code())) == (400, "invalid_grant")
