@@ -216,16 +216,24 @@ def shielded(function: Callable[P, T]) -> Callable[P, T]:
     A traceback under `%xmode Verbose`, a debugger or an error tracker shows the local variables of every frame,
     here codes, verifiers and headers. Raising outside the `except` block leaves no context behind either. What is not
     an error of ours comes out as an `InternalError`.
+
+    An interrupt at the very first step of `function` still shows its arguments: pass secrets as `Secret`.
     """
 
     @functools.wraps(function)
     def shield(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return function(*args, **kwargs)
-        except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt above all
-            fresh = _without_frames(error)
+            try:
+                return function(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt above all
+                fresh = _without_frames(error)
+        except BaseException as interrupt:  # noqa: BLE001 - it came while the error, its context, had its frames still
+            fresh = _without_frames(interrupt)
         del args, kwargs
-        raise fresh
+        try:
+            raise fresh
+        finally:
+            del fresh  # else the error and this frame keep each other alive
 
     return shield
 

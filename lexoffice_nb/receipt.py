@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # Granted names that stand for what was asked under another name: the vendor's server answers with its old pair.
 LEGACY_SCOPE = frozenset({"read", "write"})
+MOST_SCOPES = 40
 
 
 @dataclass(frozen=True)
@@ -142,15 +143,23 @@ def _kind(row: Row) -> str:
 
 def scope_lines(asked: Sequence[str], granted: Sequence[str] | None = None) -> list[ScopeLine]:
     """Puts scopes into plain words; without `granted` they are only asked for."""
-    whole = granted is not None and (set(granted) <= LEGACY_SCOPE)
     lines = []
-    for name in asked:
-        mark = "asked" if granted is None else "granted" if whole or name in granted else "refused"
+    # What was granted unasked is shown as well: a receipt leaves nothing out.
+    unasked = [name for name in granted or () if name not in LEGACY_SCOPE]
+    for name in list(dict.fromkeys([*asked, *unasked]))[:MOST_SCOPES]:
+        mark = "asked" if granted is None else "granted" if _covers(granted, name) else "refused"
         words = text(f"scope.{name}") if has_text(f"scope.{name}") else text("scope.other")
         if mark == "refused":
             words = text("scope.refused", what=words)
         lines.append(ScopeLine(from_server(name, 60), words, mark))
     return lines
+
+
+def _covers(granted: Sequence[str], name: str) -> bool:
+    if name in granted:
+        return True
+    legacy = bool(granted) and set(granted) <= LEGACY_SCOPE
+    return legacy and ("write" in granted or not name.endswith(".write"))
 
 
 def provider_title(name: str, title: str) -> str:

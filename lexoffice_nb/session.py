@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexoffice_nb.api.client import ApiSession
-from lexoffice_nb.errors import ApiError, LoginError, UserinfoError, shielded
+from lexoffice_nb.errors import ApiError, LoginError, NotAllowed, SignedOut, UserinfoError, shielded
 from lexoffice_nb.oauth.token_source import TokenSource
 from lexoffice_nb.oauth.tokens import Secret, TokenSet
 from lexoffice_nb.oauth.transport import Origin, fetch
@@ -60,33 +60,50 @@ class LexofficeSession(ApiSession):
         return session
 
     @classmethod
+    @shielded
     def from_api_key(cls, key: Secret | str, provider: Provider) -> LexofficeSession:
         """Makes a session over an API key, after asking the API whether it is good.
 
         Raises:
+            LoginError: `key_empty` or `key_malformed`; nothing was sent.
             Unauthorized: if the API does not know the key.
             ApiError: if it does not answer.
         """
         session = cls()
-        session.adopt_key(key if isinstance(key, Secret) else Secret(key), provider)
+        session.adopt_key(key if isinstance(key, Secret) else Secret(key.strip()), provider)
         return session
 
     def adopt_login(self, attempt: LexofficeLogin) -> None:
         """Takes over the tokens of a finished sign-in (what the card does with the session that it handed out)."""
-        self._source.adopt(attempt)
+        source = TokenSource()
+        source.adopt(attempt)
+        self._point_to(source, attempt.provider.api_base)
         self.provider, self.asked, self.kind = attempt.provider, attempt.scopes, "oauth"
-        self._point_to(attempt.provider.api_base)
         self._identify()
 
     def adopt_key(self, key: Secret, provider: Provider) -> None:
-        """Takes an API key, if the API says that it is good; else nothing changes."""
-        probe = ApiSession(TokenSource(), provider.api_base)
-        probe._source.adopt_key(key)
+        """Takes an API key, if the API says that it is good; else nothing changes.
+
+        Raises:
+            LoginError: `key_empty` or `key_malformed`; nothing was sent.
+            Unauthorized: if the API does not know the key.
+            ApiError: if it does not answer.
+        """
+        _check_form(key)
+        source = TokenSource()
+        source.adopt_key(key)
+        probe = ApiSession(source, provider.api_base)
+        probe.proxies, probe.verify, probe.cert = self.proxies, self.verify, self.cert
+        profile: Any = {}
         with probe:
-            profile = probe.get("/v1/profile").json()
-        self._source.adopt_key(key)
+            try:
+                profile = probe.get("/v1/profile").json()
+            except NotAllowed as error:
+                # The API knows the key; it was made without the permission to read the profile.
+                if error.status != 403:
+                    raise
+        self._point_to(source, provider.api_base)
         self.provider, self.asked, self.kind = provider, (), "key"
-        self._point_to(provider.api_base)
         self.account = _account(profile, {})
 
     def _identify(self) -> None:
@@ -96,7 +113,7 @@ class LexofficeSession(ApiSession):
             profile = self.get("/v1/profile", timeout=(5, 10)).json()
         except (ApiError, LoginError):
             profile = {}
-        self.account = _account(profile if isinstance(profile, dict) else {}, self.tokens.claims)
+        self.account = _account(profile, self.tokens.claims)
 
     @property
     def tokens(self) -> TokenSet:
@@ -116,10 +133,19 @@ class LexofficeSession(ApiSession):
         """Waits, in a cell (`await lexoffice.ready()`), until the sign-in is done; gives the session.
 
         It works where the kernel handles messages inside an `await` (ipykernel 7) or the callback is caught.
+
+        Raises:
+            SignedOut: if the session was signed out meanwhile.
         """
-        while not self.signed_in:
+        while True:
+            try:
+                self._source.tokens  # noqa: B018 - it says why there are none
+            except SignedOut as error:
+                if error.code != "signed_out_waiting":
+                    raise
+            else:
+                return self
             await asyncio.sleep(0.1)
-        return self
 
     @shielded
     def userinfo(self) -> Mapping[str, Any]:
@@ -146,16 +172,17 @@ class LexofficeSession(ApiSession):
             raise UserinfoError("userinfo_sub")
         return claims
 
+    @shielded
     def logout(self) -> list[LoginError]:
         """Revokes the refresh token, then the access token, and forgets everything.
 
         Returns:
             What went wrong at the provider; the session forgets its tokens in any case.
         """
-        failures = self._source.revoke()
-        self.account = Account()
-        self.close()
-        return failures
+        try:
+            return self._source.revoke()
+        finally:
+            self.forget()
 
     def forget(self) -> None:
         """Forgets everything without telling the provider."""
@@ -165,7 +192,10 @@ class LexofficeSession(ApiSession):
 
     def receipt(self) -> Receipt:
         """Says what was signed in to, what was granted, and until when."""
-        tokens = self._source.tokens if self.signed_in else None
+        try:
+            tokens = self._source.tokens
+        except SignedOut:
+            tokens = None
         return Receipt(
             signed_in=tokens is not None,
             provider=self.provider.title if self.provider else "",
@@ -194,7 +224,16 @@ def _host(provider: Provider | None) -> str:
     return str(Origin.of(provider.api_base)).split("://", 1)[-1]
 
 
-def _account(profile: Mapping[str, Any], claims: Mapping[str, Any]) -> Account:
+def _check_form(key: Secret) -> None:
+    plain = key.reveal()
+    if not plain:
+        raise LoginError("key_empty", stage="token")
+    if not plain.isascii() or not plain.isprintable() or " " in plain:
+        raise LoginError("key_malformed", stage="token")
+
+
+def _account(answer: Any, claims: Mapping[str, Any]) -> Account:
+    profile: Mapping[str, Any] = answer if isinstance(answer, dict) else {}
     created = profile.get("created")
     by = created if isinstance(created, dict) else {}
 

@@ -2,64 +2,44 @@
 
 ready -> waiting -> exchanging -> signed_in | failed. From `failed` it goes on with a fresh link, or with `again()`.
 Nothing here waits in the main thread for a front end: the provider is asked in threads of its own, which print nothing.
+
+Two locks. `_working` is held as long as one thing is done: a preparation, an answer, the end of a link; so of two
+callbacks one is exchanged, and a port is given back before it is wanted again. `_changing` is held for the moment of a
+change, never while the provider is asked: `close()` needs only this one and does not wait for anybody.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from traitlets import Bool, Enum, HasTraits, Instance, Int, Unicode
 
-from lexoffice_nb.errors import (
-    CallbackError,
-    InternalError,
-    LexofficeError,
-    LoginError,
-    SandboxError,
-    Unauthorized,
-    shielded,
+from lexoffice_nb.errors import CallbackError, LexofficeError, LoginError, Unauthorized, shielded
+from lexoffice_nb.notebook.callback_catcher import (
+    PASTE_ONLY_REDIRECT_URI,
+    CallbackCatcher,
+    can_be_caught,
+    page,
+    refusal,
 )
-from lexoffice_nb.notebook.loopback import LoopbackListener, Page, PortTaken
-from lexoffice_nb.oauth.login import ATTEMPT_SECONDS, LexofficeLogin, is_loopback_redirect
-from lexoffice_nb.oauth.provider import Provider
+from lexoffice_nb.notebook.problems import problem_of
+from lexoffice_nb.notebook.sign_in_request import GivenSecrets, SignInRequest, find_provider, read_key
+from lexoffice_nb.oauth.login import ATTEMPT_SECONDS, LexofficeLogin
 from lexoffice_nb.oauth.tokens import Secret
 from lexoffice_nb.oauth.transport import Origin
 from lexoffice_nb.session import LexofficeSession
-from lexoffice_nb.texts import current_language, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CALLBACK_PATH = "/callback"
-# A port that no browser connects to (the Fetch standard blocks it), so that nobody on this machine can be listening
-# there for a callback that is meant to be pasted.
-PASTE_ONLY_REDIRECT_URI = f"http://127.0.0.1:1{CALLBACK_PATH}"
+    from lexoffice_nb.notebook.loopback import Page
+    from lexoffice_nb.oauth.provider import Provider
+
 PAGE_WAITS_SECONDS = 8.0
-
-
-@dataclass(frozen=True)
-class SignInRequest:
-    """What a person asks for when running the login cell; equal requests share one flow."""
-
-    provider: str = "sandbox"
-    issuer: str | None = None
-    client_id: str | None = None
-    redirect_uri: str | None = None
-    scopes: tuple[str, ...] = ()
-    api_key: bool = False
-    loopback: bool = True
-    port: int = 0
-
-
-@dataclass(frozen=True)
-class GivenSecrets:
-    """The secrets that the environment gives: each is None where it gives none."""
-
-    client_secret: Secret | None = None
-    api_key: Secret | None = None
+# For the browser's page to get through before the port is given back.
+PAGE_ARRIVES_SECONDS = 2.0
 
 
 class LoginFlow(HasTraits):
@@ -83,16 +63,20 @@ class LoginFlow(HasTraits):
         self.provider: Provider | None = None
         self._secrets = secrets or GivenSecrets()
         self._attempt: LexofficeLogin | None = None
-        self._listener: LoopbackListener | None = None
+        self._catcher = CallbackCatcher(self._caught)
         self._expiry: threading.Timer | None = None
-        self._answering = threading.Lock()
+        self._working = threading.Lock()
         self._changing = threading.RLock()
-        self._settled = threading.Event()
 
     # --- what the views call ---
 
+    @property
+    def has_key(self) -> bool:
+        """Whether the environment gives an API key, and one is asked for."""
+        return self.request.api_key and self._secrets.api_key is not None
+
     def start(self) -> None:
-        """Prepares the link in a thread, so that the cell ends at once."""
+        """Prepares in a thread, so that the cell ends at once."""
         self._in_thread(self.prepare)
 
     def prepare(self) -> None:
@@ -100,76 +84,45 @@ class LoginFlow(HasTraits):
 
         What goes wrong becomes `problem`; nothing is raised, since there is nobody to catch it in a thread.
         """
-        self._change("ready", problem=None)
-        problem = None
-        try:
-            self.provider = self._find_provider()
-            if not self.request.api_key:
-                self._new_attempt()
-                self._change("waiting")
-                return
-        except LexofficeError as error:
-            problem = error
-        except Exception as error:  # noqa: BLE001 - nobody would see it in a thread
-            problem = _internal(error)
-        if problem is not None:
-            self._change("failed", problem=problem)
-        elif self._secrets.api_key:
-            self.try_key(self._secrets.api_key)
-        else:
-            self._change("waiting")
+        with self._working:
+            problem = problem_of(self._prepare)
+            if problem is not None:
+                self._fail(problem)
 
     def again(self) -> None:
-        """Starts over after a failure or an expired link."""
-        if self.state in ("failed", "waiting"):
-            self.start()
+        """Starts over after a failure that left no link. In any other state there is something to go on with."""
+        with self._changing:
+            if self.state != "failed" or self.link:
+                return
+            self._change("ready", problem=None)
+        self.start()
 
     def paste(self, pasted: Secret) -> None:
         """Takes a pasted callback URL, or a pasted key, in a thread."""
         self._in_thread(lambda: self.try_key(pasted) if self.request.api_key else self.answer(pasted))
 
-    def answer(self, callback: Secret) -> None:
-        """Takes a callback URL; the first valid answer wins. What is wrong with it becomes `problem`."""
-        self._answer(callback)
-        self._release_if_done()
+    def answer(self, callback: Secret, told: Callable[[LexofficeError | None], None] = lambda _: None) -> None:
+        """Takes a callback URL; the first valid answer wins. What is wrong with it becomes `problem`.
 
-    def _answer(self, callback: Secret) -> None:
-        with self._answering:
-            attempt = self._attempt
-            if self.state in ("signed_in", "closed", "ready") or attempt is None:
-                return
-            before = str(self.state)
-            self._change("exchanging", problem=None)
-            problem = _problem_of(lambda: self._exchange(attempt, callback))
-            if problem is None:
-                self._finish()
-            elif attempt.open:
-                self._change(before, problem=problem)
-            else:
-                self._next_attempt(problem)
+        Args:
+            callback: the URL.
+            told: is called with what was wrong, before the port is given back.
+        """
+        with self._working:
+            told(self._take(callback))
+            if self._attempt is None:
+                self._release(PAGE_ARRIVES_SECONDS)
 
     def try_key(self, key: Secret) -> None:
         """Takes an API key if the API knows it. What is wrong with it becomes `problem`."""
-        with self._answering:
-            if self.state in ("signed_in", "closed") or self.provider is None:
-                return
-            self._change("exchanging", problem=None)
-            problem = _problem_of(lambda: self._check_key(key))
-            if problem is None:
-                self._finish()
-            else:
-                self._change("waiting", problem=problem)
-        self._release_if_done()
+        with self._working:
+            if self.state == "waiting":
+                self._take_key(key)
 
     def refuse(self, problem: LexofficeError) -> None:
         """Shows a problem without changing where the sign-in stands."""
         with self._changing:
             self._change(self.state, problem=problem)
-
-    @property
-    def has_key(self) -> bool:
-        """Whether the environment gives an API key, and one is asked for."""
-        return self.request.api_key and self._secrets.api_key is not None
 
     def refresh(self) -> None:
         """Has the views draw themselves again, after the session was signed out."""
@@ -177,32 +130,33 @@ class LoginFlow(HasTraits):
             self.version += 1
 
     def close(self) -> None:
-        """Ends the wait and gives the port back. The session stays as it is."""
+        """Ends the wait and gives the port back. A session that is signed in stays so."""
         with self._changing:
             self._attempt = None
             self._secrets = GivenSecrets()
             if self.state != "signed_in":
-                self._change("closed", link="", host="")
+                self._change("closed", problem=None, link="", host="", listening=False)
         self._release()
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Waits, in a thread that is not the kernel's main one, until it is signed in, failed or closed."""
-        return self._settled.wait(seconds)
 
     # --- how it goes on ---
 
-    def _find_provider(self) -> Provider:
-        if self.request.issuer:
-            return Provider.discover(self.request.issuer)
-        if self.request.provider == "sandbox":
-            _start_sandbox()
-        return Provider.named(self.request.provider)
+    def _prepare(self) -> None:
+        self.provider = find_provider(self.request)
+        key = self._secrets.api_key if self.request.api_key else None
+        if not self.request.api_key:
+            self._new_attempt()
+        if key is not None:
+            self._take_key(key)
+        else:
+            self._change("waiting", problem=None)
 
     def _new_attempt(self) -> None:
         provider = self.provider
         if provider is None:
             raise LoginError("sandbox_not_running")
         with self._changing:
+            if self.state == "closed":
+                return  # nobody would give the port back
             self.redirect_uri = self._listen(self.request.redirect_uri or provider.redirect_uri)
             self._attempt = LexofficeLogin(
                 self.request.client_id,
@@ -211,128 +165,122 @@ class LoginFlow(HasTraits):
                 provider,
                 self._secrets.client_secret,
             )
-            self.link = self._attempt.get_login_url()
-            self.host = str(Origin.of(self.link)).split("://", 1)[1]
-            self._expire_later()
+            link = self._attempt.get_login_url()
+            if not link.isascii() or not link.isprintable():
+                # Printed in a terminal, it could do anything there.
+                raise LoginError("endpoint_not_allowed", host=provider.name, endpoint="authorization_endpoint")
+            self.link, self.host = link, str(Origin.of(link)).split("://", 1)[1]
+            self._expire_later(self._attempt)
 
     def _listen(self, wanted: str | None) -> str:
         """Gives the redirect URI, and listens there where it is on this machine."""
-        if not self.request.loopback or (wanted and not is_loopback_redirect(wanted)):
-            self._release()
-            return wanted or PASTE_ONLY_REDIRECT_URI
-        taken = None
-        listener = self._listener
-        if listener is None or listener.closed:
-            parts = urlsplit(wanted or f"http://127.0.0.1:{self.request.port}{CALLBACK_PATH}")
-            try:
-                listener = self._listener = LoopbackListener(
-                    self._caught,
-                    port=parts.port or 80 if wanted else self.request.port,
-                    path=parts.path,
-                    not_found=_page("not_found", 404),
-                )
-            except PortTaken as error:
-                taken = error.port
-        if listener is None or taken is not None:
-            raise LoginError("port_taken", port=taken)
-        self.listening = True
-        return wanted or listener.redirect_uri
+        self.listening = self.request.loopback and (wanted is None or can_be_caught(wanted))
+        if self.listening:
+            return self._catcher.listen(wanted, self.request.port)
+        return wanted or PASTE_ONLY_REDIRECT_URI
 
     def _caught(self, url: str) -> Page:
         """Answers the browser: with how it ended, or, if the provider is slow, with a word that it is being checked."""
         callback = Secret(url)
-        answered = threading.Event()
-        refused: list[LexofficeError | None] = []
+        outcome: queue.SimpleQueue[LexofficeError | None] = queue.SimpleQueue()
+        self._in_thread(lambda: self.answer(callback, outcome.put))
+        try:
+            problem = outcome.get(timeout=PAGE_WAITS_SECONDS)
+        except queue.Empty:
+            return page("checking", 200)
+        if problem is not None:
+            return refusal(problem)
+        return page("done", 200) if self.state == "signed_in" else page("not_found", 410)
 
-        def answer() -> None:
-            self._answer(callback)
-            refused.append(self.problem)
-            answered.set()
-            # Only now: the browser still has to get its page through the listener.
-            self._release_if_done(after=2.0)
+    def _take(self, callback: Secret) -> LexofficeError | None:
+        """Exchanges the code in a callback; gives what was wrong with it."""
+        attempt, before = self._attempt, str(self.state)
+        if attempt is None or before not in ("waiting", "failed"):
+            return None
+        self._change("exchanging", problem=None)
+        problem = problem_of(lambda: self._exchange(attempt, callback))
+        if problem is None:
+            self._finish()
+        elif attempt.open:
+            self._change(before, problem=problem)
+        else:
+            problem = self._next_attempt(problem)
+        return problem
 
-        self._in_thread(answer)
-        if not answered.wait(PAGE_WAITS_SECONDS):
-            return _page("checking", 200)
-        problem = refused[0]
-        if self.state == "signed_in":
-            return _page("done", 200)
-        words = f"{problem.what()}\n{problem.next()}" if problem else text("page.not_found")
-        return Page(text("page.refused.title"), words, ok=False, status=400, lang=current_language())
+    def _take_key(self, key: Secret) -> None:
+        self._change("exchanging", problem=None)
+        problem = problem_of(lambda: self._check_key(key))
+        if problem is None:
+            self._finish()
+        else:
+            self._change("waiting", problem=problem)
 
     @shielded
     def _exchange(self, attempt: LexofficeLogin, callback: Secret) -> None:
         attempt.handle_callback(callback.reveal())
-        if self.state == "closed":
-            # Closed while the provider was being asked: nobody will use these tokens.
-            LexofficeSession.from_login(attempt).logout()
-            raise CallbackError("callback_interrupted")
-        self.session.adopt_login(attempt)
+        try:
+            self.session.adopt_login(attempt)
+        except BaseException:
+            self.session.forget()
+            raise
 
     @shielded
     def _check_key(self, key: Secret) -> None:
-        plain = key.reveal().strip()
-        if not plain:
-            raise LoginError("key_empty", stage="token")
-        if not plain.isascii() or not plain.isprintable() or " " in plain or len(plain) > 4096:
-            raise LoginError("key_malformed", stage="token")
         provider = self.provider
         if provider is None:
             raise LoginError("sandbox_not_running")
-        refused = False
         try:
-            self.session.adopt_key(Secret(plain), provider)
+            self.session.adopt_key(read_key(key), provider)
         except Unauthorized:
-            refused = True
-        if refused:
-            raise LoginError("key_wrong", stage="token", provider=provider.title)
+            raise LoginError("key_wrong", stage="token", provider=provider.title) from None
 
     def _finish(self) -> None:
         with self._changing:
             self._attempt = None
             self._secrets = GivenSecrets()
-            self._change("signed_in", problem=None, link="", host="")
+            self._change("signed_in", problem=None, link="", host="", listening=False)
+        if self.state == "closed":
+            # Closed while the provider was being asked: nobody will use these tokens.
+            problem_of(self.session.logout)
 
-    def _next_attempt(self, problem: LexofficeError) -> None:
-        """The attempt is used up: a fresh link at once, so that the person can go on."""
-        try:
-            self._new_attempt()
-        except LexofficeError as error:
-            problem = error
-            self._release()
-        self._change("failed", problem=problem)
+    def _next_attempt(self, problem: LexofficeError) -> LexofficeError:
+        """The attempt is used up: a fresh link at once, so that the person can go on. Gives what is shown."""
+        failure = problem_of(self._new_attempt)
+        if failure is None:
+            self._change("failed", problem=problem)
+            return problem
+        with self._changing:
+            self._attempt = None
+            self._change("failed", problem=failure, link="", host="", listening=False)
+        return failure
 
-    def _expire_later(self) -> None:
+    def _fail(self, problem: LexofficeError) -> None:
+        """Ends with no link: the port is free by the time that a view offers to try again."""
+        self._attempt = None
+        self._release()
+        self._change("failed", problem=problem, link="", host="", listening=False)
+
+    def _expire_later(self, attempt: LexofficeLogin) -> None:
         if self._expiry:
             self._expiry.cancel()
-        self._expiry = threading.Timer(ATTEMPT_SECONDS, self._expire)
+        self._expiry = threading.Timer(ATTEMPT_SECONDS, self._expire, (attempt,))
         self._expiry.daemon = True
         self._expiry.name = "lexoffice-nb link expiry"
         self._expiry.start()
 
-    def _expire(self) -> None:
-        with self._answering:
-            if self.state not in ("waiting", "failed") or self._attempt is None:
-                return
-            self._attempt = None
-            expired = CallbackError("attempt_expired", minutes=round(ATTEMPT_SECONDS / 60))
-            self._change("failed", problem=expired, link="", host="")
-        self._release()
-
-    def _release_if_done(self, after: float = 0.0) -> None:
-        if self.state == "signed_in":
-            self._release(after)
+    def _expire(self, attempt: LexofficeLogin) -> None:
+        with self._working:
+            # The timer may have waited for an answer that was under way, and that made a new link.
+            if self._attempt is attempt:
+                self._fail(CallbackError("link_expired", minutes=round(ATTEMPT_SECONDS / 60)))
 
     def _release(self, after: float = 0.0) -> None:
-        """Gives the port back. Not under the lock, since closing waits for pages that are under way."""
+        """Gives the port back. Not under `_changing`, since closing waits for pages that are under way."""
         with self._changing:
             expiry, self._expiry = self._expiry, None
-            listener, self._listener = self._listener, None
-            self.listening = False
         if expiry:
             expiry.cancel()
-        if listener:
-            listener.close(after=after)
+        self._catcher.close(after)
 
     def _change(self, state: str, **traits: object) -> None:
         with self._changing, self.hold_trait_notifications():
@@ -341,44 +289,11 @@ class LoginFlow(HasTraits):
             for name, value in {**traits, "state": state}.items():
                 setattr(self, name, value)
             self.version += 1
-        if self.state in ("signed_in", "failed", "closed"):
-            self._settled.set()
-        else:
-            self._settled.clear()
 
-    @staticmethod
-    def _in_thread(work: Callable[[], None]) -> None:
-        threading.Thread(target=work, name="lexoffice-nb sign-in", daemon=True).start()
+    def _in_thread(self, work: Callable[[], None]) -> None:
+        def run() -> None:
+            problem = problem_of(work)
+            if problem is not None:
+                self.refuse(problem)  # else it would be printed into whatever cell is running
 
-
-def _page(key: str, status: int) -> Page:
-    ok = key in ("done", "checking")
-    return Page(text(f"page.{key}.title"), text(f"page.{key}"), ok=ok, status=status, lang=current_language())
-
-
-def _problem_of(work: Callable[[], None]) -> LexofficeError | None:
-    try:
-        work()
-    except LexofficeError as error:
-        return error
-    except Exception as error:  # noqa: BLE001 - nobody would see it in a thread
-        return _internal(error)
-    return None
-
-
-def _internal(error: Exception) -> LexofficeError:
-    # The text of any other error may hold anything.
-    where = str(error) if isinstance(error, InternalError) else type(error).__name__
-    return LoginError("internal", where=where)
-
-
-def _start_sandbox() -> None:
-    from lexoffice_nb.sandbox import process
-
-    reason = None
-    try:
-        process.find_or_start()
-    except process.SandboxError as error:
-        reason = str(error)
-    if reason is not None:
-        raise SandboxError("sandbox_no_start", reason=reason)
+        threading.Thread(target=run, name="lexoffice-nb sign-in", daemon=True).start()

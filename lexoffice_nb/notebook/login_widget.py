@@ -6,14 +6,14 @@ beside anywidget's own script and style, and an update message from a client cha
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
 
-from lexoffice_nb.errors import CallbackError
 from lexoffice_nb.notebook.card import card
-from lexoffice_nb.oauth.callback import LIMIT
+from lexoffice_nb.notebook.problems import problem_of
 from lexoffice_nb.oauth.tokens import Secret
 from lexoffice_nb.texts import pick, text, use_language
 
@@ -31,45 +31,57 @@ class LoginWidget(anywidget.AnyWidget):
     _css = (_HERE / "login_widget.css").read_text("utf-8")
 
     def __init__(self, flow: LoginFlow, *, language: str = "auto") -> None:
-        super().__init__()
-        self._flow = flow
+        self.flow = flow
         self._language = language
-        self.on_msg(self._receive)
+        super().__init__()
         flow.observe(self._show, names="version")
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Ignores what clients write: any client of the kernel can send an update, read-only traits included."""
 
-    def _show(self, _: object = None) -> None:
-        if self.comm is not None:
-            self.send(card(self._flow))
+    def _handle_msg(self, msg: dict[str, Any]) -> None:
+        """Handles a message of any client of the kernel; only two kinds are of interest, and none may raise.
 
-    def _receive(self, _: object, message: object, buffers: list[Any] | None = None) -> None:
+        ipywidgets shows what a handler raises in the notebook, with its local variables under `%xmode Verbose`.
+        """
+        data = msg["content"].get("data")
+        method = data.get("method") if isinstance(data, dict) else None
+        if method == "request_state":
+            self.send_state()
+        elif method == "custom" and not msg.get("buffers"):
+            problem = problem_of(lambda: self._receive(data.get("content")))
+            if problem is not None:
+                self.flow.refuse(problem)
+
+    def _receive(self, message: object) -> None:
         """Handles one message of the view; what is unknown, of the wrong type or too large is ignored."""
-        if not isinstance(message, dict) or buffers:
+        if not isinstance(message, dict):
             return
-        kind = message.get("kind")
-        given = message.get("text")
+        kind, given = message.get("kind"), message.get("text")
         if kind == "hello":
             self._greet(message.get("lang"))
         elif kind == "action" and message.get("name") == "again":
-            self._flow.again()
-        elif kind in ("callback", "key") and isinstance(given, str):
-            if (kind == "key") is not self._flow.request.api_key:
-                return
-            if len(given.encode("utf-8", "replace")) > MESSAGE_LIMIT:
-                self._flow.refuse(CallbackError("callback_too_long", limit=LIMIT))
-            else:
-                self._flow.paste(Secret(given))
+            self.flow.again()
+        elif kind == ("key" if self.flow.request.api_key else "callback"):
+            if isinstance(given, str) and len(given) <= MESSAGE_LIMIT:
+                self.flow.paste(Secret(given))
 
     def _greet(self, language: object) -> None:
         if self._language == "auto" and isinstance(language, str) and len(language) < 40 and pick(language):
             use_language(language)
         self._show()
 
+    def _show(self, _: object = None) -> None:
+        # The comm may go at any time, and whoever changed the flow must not pay for it.
+        with contextlib.suppress(Exception):
+            if self.comm is not None:
+                self.send(card(self.flow))
+
     def close(self) -> None:
         """Takes the card out of all front ends."""
-        self._flow.unobserve(self._show, names="version")
+        if self.comm is not None:
+            self.flow.unobserve(self._show, names="version")
+            self.layout.close()
         super().close()
 
     def __repr__(self) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from lexoffice_nb.errors import LexofficeError, LoginError, SignedOut, shielded
+from lexoffice_nb.notebook.environment import setting
 from lexoffice_nb.notebook.terminal_reader import Wake, read_secret_line
 from lexoffice_nb.oauth.callback import LIMIT
 from lexoffice_nb.oauth.tokens import Secret
@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from lexoffice_nb.session import LexofficeSession
 
 SANDBOX_PERSON = "LEXOFFICE_SANDBOX_PERSON"
+# Asks for one line without showing it; None if the wake came first.
+Read: TypeAlias = "Callable[[str, Wake], Secret | None]"
 
 
-def sign_in_terminal(flow: LoginFlow, read: Callable[[str, Wake], Secret | None] | None = None) -> LexofficeSession:
+def sign_in_terminal(flow: LoginFlow, read: Read | None = None) -> LexofficeSession:
     """Signs in by a printed link; the callback is caught or pasted, whichever comes first.
 
     Args:
         flow: a flow that was not started yet.
-        read: asks for one line without showing it; None if the wake came first. The terminal's own where not given.
+        read: asks for one line; the terminal's own where not given.
 
     Raises:
         SignedOut: if the input ended, so that nobody can paste anything.
@@ -38,22 +40,29 @@ def sign_in_terminal(flow: LoginFlow, read: Callable[[str, Wake], Secret | None]
     finished = False
     try:
         flow.prepare()
-        _raise_without_link(flow)
-        shown = ""
-        while flow.state != "signed_in":
-            if flow.link != shown or flow.request.api_key:
-                _show_link(flow)
-                shown = flow.link
-            _ask(flow, read)
-            if flow.state != "signed_in" and flow.problem:
-                _say(f"{flow.problem.what()}\n→ {flow.problem.next()}")
-                _raise_without_link(flow)
+        _converse(flow, read)
         finished = True
     finally:
         if not finished:
             flow.close()
     _say(repr(flow.session))
     return flow.session
+
+
+def _converse(flow: LoginFlow, read: Read) -> None:
+    """Asks until somebody is signed in; says what was wrong with an answer, pasted or caught, once."""
+    link = told = None
+    while flow.state != "signed_in":
+        problem = flow.problem
+        if problem is not None and problem is not told:
+            if flow.state == "failed" and not flow.link:
+                raise problem
+            _say(f"{problem.what()}\n→ {problem.next()}")
+            told = problem
+        if flow.link != link:
+            link = flow.link
+            _show_link(flow)
+        _ask(flow, read, told)
 
 
 def sign_in_alone(flow: LoginFlow) -> LexofficeSession:
@@ -63,13 +72,12 @@ def sign_in_alone(flow: LoginFlow) -> LexofficeSession:
         SignedOut: at once, if the environment gives neither; it says what to set.
         LexofficeError: if it did not work.
     """
-    person = os.environ.get(SANDBOX_PERSON)
-    scripted = bool(person) and flow.request.provider == "sandbox" and not flow.request.issuer
+    person = setting(SANDBOX_PERSON) if flow.request.at_sandbox and not flow.request.api_key else None
     try:
-        if not (flow.has_key or scripted):
+        if not (flow.has_key or person):
             raise SignedOut("signed_out_no_person")
         flow.prepare()
-        if flow.state == "waiting" and scripted and person and not flow.request.api_key:
+        if person and flow.state == "waiting":
             flow.answer(_scripted(flow.link, person))
         problem = None if flow.state == "signed_in" else flow.problem or SignedOut("signed_out_no_person")
     finally:
@@ -91,12 +99,6 @@ def _scripted(link: str, person: str) -> Secret:
     raise LoginError("scripted_person", person=person)
 
 
-def _raise_without_link(flow: LoginFlow) -> None:
-    problem = flow.problem
-    if flow.state == "failed" and not flow.link and isinstance(problem, LexofficeError):
-        raise problem
-
-
 def _show_link(flow: LoginFlow) -> None:
     if flow.provider is None:
         return
@@ -111,20 +113,20 @@ def _show_link(flow: LoginFlow) -> None:
     _say(text("terminal.scopes", scopes=", ".join(line.text for line in asked)))
 
 
-def _ask(flow: LoginFlow, read: Callable[[str, Wake], Secret | None]) -> None:
+def _ask(flow: LoginFlow, read: Read, told: LexofficeError | None) -> None:
+    """Reads one line and hands it on; what happens meanwhile, such as a caught callback, ends the reading."""
     key = flow.request.api_key
     prompt = "terminal.key.prompt" if key else "terminal.prompt" if flow.listening else "terminal.prompt.only"
     with Wake() as wake:
 
         def look(_: object = None) -> None:
-            # A refused callback is said as well: its explanation and the new link must reach the person.
-            if flow.state in ("signed_in", "failed") or (flow.state == "waiting" and flow.problem):
+            if flow.state == "signed_in" or flow.problem not in (None, told):
                 wake.set()
 
-        flow.problem = None
         flow.observe(look, names="version")
         try:
-            line = None if flow.state == "signed_in" else read(text(prompt), wake)
+            look()  # for what happened before anybody observed
+            line = None if wake.is_set() else read(text(prompt), wake)
         finally:
             flow.unobserve(look, names="version")
     if line is not None:

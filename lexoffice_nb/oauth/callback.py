@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from lexoffice_nb.errors import AccessDenied, CallbackError, StateMismatch
 from lexoffice_nb.oauth.tokens import Secret
 from lexoffice_nb.oauth.transport import Origin
-from lexoffice_nb.texts import from_server, has_text
+from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +66,19 @@ def ends_attempt(error: CallbackError) -> bool:
     return error.code not in _LEAVES_OPEN
 
 
+# RFC 6749 section 4.1.2.1 and OpenID Connect Core section 3.1.2.6, as far as there are words for them
+_ERRORS = frozenset(
+    {
+        "invalid_request",
+        "unauthorized_client",
+        "invalid_scope",
+        "unsupported_response_type",
+        "server_error",
+        "temporarily_unavailable",
+        "login_required",
+        "consent_required",
+    }
+)
 # Refused before the state was found to be right: anybody can send these, so they end nothing.
 _LEAVES_OPEN = frozenset(
     {
@@ -114,7 +127,7 @@ def _parameters(url: str, expected: Expected) -> Mapping[str, str]:
 
 
 def _without_query(url: str) -> tuple[Origin, str]:
-    return Origin.of(url), urlsplit(url).path
+    return Origin.of(url), urlsplit(url).path or "/"  # a browser writes the slash even where the redirect URI has none
 
 
 def _check_state(parameters: Mapping[str, str], expected: Expected) -> None:
@@ -147,5 +160,5 @@ def _refusal(error: str, description: str) -> CallbackError:
     said = from_server(description) or from_server(error, 60)
     if error == "access_denied":
         return AccessDenied("access_denied", said=said)
-    code = f"authorize_{error}"
-    return CallbackError(code if has_text(code) else "authorize_other", said=said, error=from_server(error, 60))
+    code = f"authorize_{error}" if error in _ERRORS else "authorize_other"
+    return CallbackError(code, said=said, error=from_server(error, 60))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -29,8 +29,8 @@ DEFAULT_SCOPES = ("openid", "profile", "invoice.read")
 class _Attempt:
     """What one login URL is bound to. It serves once."""
 
-    state: str
-    nonce: str
+    state: str = field(repr=False)
+    nonce: str = field(repr=False)
     verifier: Secret
     begun: float
     used: bool = False
@@ -50,7 +50,7 @@ class LexofficeLogin:
         self,
         client_id: str | None = None,
         redirect_uri: str | None = None,
-        scopes: Iterable[str] | None = None,
+        scopes: Iterable[str] | str | None = None,
         provider: Provider | None = None,
         client_secret: Secret | str | None = None,
     ) -> None:
@@ -70,11 +70,10 @@ class LexofficeLogin:
         self.provider = provider or Provider.named("sandbox")
         self.client_id = _needed(client_id or self.provider.client_id, "client_id_missing")
         self.redirect_uri = _needed(redirect_uri or self.provider.redirect_uri, "redirect_uri_missing")
-        if not (is_allowed(self.redirect_uri, local=True) and not urlsplit(self.redirect_uri).fragment):
+        if not (is_allowed(self.redirect_uri) and not urlsplit(self.redirect_uri).fragment):
             raise LoginError("redirect_uri_not_allowed")
-        self.scopes = tuple(
-            dict.fromkeys(scopes or (self.provider.scopes if self.provider.shipped else DEFAULT_SCOPES))
-        )
+        asked = scopes.split() if isinstance(scopes, str) else scopes
+        self.scopes = tuple(dict.fromkeys(asked or (self.provider.scopes if self.provider.shipped else DEFAULT_SCOPES)))
         secret = Secret(client_secret) if isinstance(client_secret, str) else client_secret
         if self.provider.client_authentication != "none" and not secret:
             raise LoginError("client_secret_missing", provider=self.provider.title)
@@ -84,6 +83,7 @@ class LexofficeLogin:
         self._attempt: _Attempt | None = None
         self._lock = threading.Lock()
 
+    @shielded
     def get_login_url(self) -> str:
         """Gives a fresh authorization request (RFC 6749 section 4.1.1): new state, nonce and challenge each time."""
         attempt = _Attempt(
@@ -122,11 +122,15 @@ class LexofficeLogin:
         return attempt is not None and not attempt.used and time.monotonic() - attempt.begun <= ATTEMPT_SECONDS
 
     @shielded
-    def handle_callback(self, callback_url: str) -> TokenSet:
+    def handle_callback(self, callback_url: Secret | str) -> TokenSet:
         """Checks a callback URL and exchanges its code.
 
         The first callback that carries this attempt's state uses it up, whatever else is in it. One with another
         state is refused and leaves it open.
+
+        Args:
+            callback_url: as it was pasted or caught. A `Secret` stays one even in the traceback of an interrupt that
+                comes before the first line of this method.
 
         Raises:
             CallbackError: if the URL is refused; nothing was sent.
@@ -134,12 +138,12 @@ class LexofficeLogin:
             IdTokenError: if the ID token is not to be believed.
             LoginError: if the provider does not answer.
         """
-        attempt, code = self._take(callback_url)
+        attempt, code = self._take(callback_url if isinstance(callback_url, Secret) else Secret(callback_url))
         answer = self.endpoint.exchange(code, attempt.verifier, self.redirect_uri)
         self.tokens = self._token_set(answer, attempt)
         return self.tokens
 
-    def _take(self, callback_url: str) -> tuple[_Attempt, Secret]:
+    def _take(self, callback_url: Secret) -> tuple[_Attempt, Secret]:
         """Reads the code and uses the attempt up, as one step, so that two callbacks cannot both have it."""
         with self._lock:
             attempt = self._attempt
@@ -154,7 +158,7 @@ class LexofficeLogin:
             )
             refusal = None
             try:
-                code = callback.read_callback(callback_url, expected)
+                code = callback.read_callback(callback_url.reveal(), expected)
             except CallbackError as error:
                 if not callback.ends_attempt(error):
                     raise

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from lexoffice_nb.errors import DiscoveryError
+from lexoffice_nb.errors import DiscoveryError, LoginError
 from lexoffice_nb.oauth.transport import Origin, fetch, is_allowed, is_loopback
 
 if TYPE_CHECKING:
@@ -97,17 +97,14 @@ class Provider:
         Raises:
             DiscoveryError: if it does not answer, or what it answers is not to be believed.
         """
-        local = is_loopback(issuer)
-        if not is_allowed(issuer, local=True) or urlsplit(issuer).query or urlsplit(issuer).fragment:
+        if not is_allowed(issuer) or urlsplit(issuer).query or urlsplit(issuer).fragment:
             raise DiscoveryError("issuer_not_allowed", host=Origin.of(issuer).host)
-        documents = [d for url in _metadata_urls(issuer) if (d := _read_metadata(url, issuer)) is not None]
-        if not documents:
-            raise DiscoveryError("no_metadata", host=Origin.of(issuer).host)
+        documents = _documents(issuer)
         # The OpenID document wins; what only the other one has (a revocation endpoint, say) is added.
         metadata: dict[str, Any] = {}
         for document in reversed(documents):
             metadata |= document
-        found = _fields(metadata, issuer, local)
+        found = _fields(metadata, issuer)
         host = Origin.of(issuer).host
         return cls(**{"name": name or host, "title": title or host, **found, **settings})
 
@@ -166,9 +163,29 @@ def _metadata_urls(issuer: str) -> tuple[str, str]:
     )
 
 
+def _documents(issuer: str) -> list[dict[str, Any]]:
+    """Reads both documents. One is enough: where the other should be, servers answer with anything."""
+    documents: list[dict[str, Any]] = []
+    problem = None
+    for url in _metadata_urls(issuer):
+        try:
+            if document := _read_metadata(url, issuer):
+                documents.append(document)
+        except DiscoveryError as error:
+            if error.code not in ("metadata_status", "metadata_not_json"):
+                raise
+            problem = problem or error
+    if not documents:
+        raise problem or DiscoveryError("no_metadata", host=Origin.of(issuer).host)
+    return documents
+
+
 def _read_metadata(url: str, issuer: str) -> dict[str, Any] | None:
     host = Origin.of(issuer).host
-    answer = fetch("GET", url, stage="discovery", limit=METADATA_LIMIT)
+    try:
+        answer = fetch("GET", url, stage="discovery", limit=METADATA_LIMIT)
+    except LoginError as error:
+        raise DiscoveryError(error.code, stage="discovery", **error.values) from None
     if answer.status in (404, 405, 410):
         return None
     if answer.status != 200:
@@ -184,14 +201,14 @@ def _read_metadata(url: str, issuer: str) -> dict[str, Any] | None:
     return document
 
 
-def _fields(metadata: Mapping[str, Any], issuer: str, local: bool) -> dict[str, Any]:
+def _fields(metadata: Mapping[str, Any], issuer: str) -> dict[str, Any]:
     host = Origin.of(issuer).host
     endpoints: dict[str, str] = {}
     for name in ENDPOINTS:
         url = metadata.get(name)
         if url is None:
             continue
-        if not isinstance(url, str) or not is_allowed(url, local=local):
+        if not isinstance(url, str) or not is_allowed(url, named_by=issuer):
             raise DiscoveryError("endpoint_not_allowed", host=host, endpoint=name)
         endpoints[name] = url
     for name in ("authorization_endpoint", "token_endpoint"):

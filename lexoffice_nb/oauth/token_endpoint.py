@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
-from lexoffice_nb.errors import InvalidGrant, LoginError, TokenEndpointError
+from lexoffice_nb.errors import InvalidGrant, LoginError, TokenEndpointError, shielded
 from lexoffice_nb.oauth.tokens import Secret
 from lexoffice_nb.oauth.transport import Answer, Origin, fetch
-from lexoffice_nb.texts import from_server, has_text
+from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 ANSWER_LIMIT = 256 * 1024
 LONGEST_LIFE_SECONDS = 10 * 365 * 86400
+# RFC 6749 section 5.2, as far as there are words for them; `invalid_grant` has a class of its own
+_ERRORS = frozenset(
+    {"invalid_client", "invalid_request", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class TokenEndpoint:
     client_id: str
     client_secret: Secret | None = None
 
+    @shielded
     def exchange(self, code: Secret, code_verifier: Secret, redirect_uri: str) -> TokenAnswer:
         """Exchanges an authorization code (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
 
@@ -58,6 +63,7 @@ class TokenEndpoint:
         }
         return _tokens(self._post(self.provider.token_endpoint, form, "token"), "token")
 
+    @shielded
     def refresh(self, refresh_token: Secret) -> TokenAnswer:
         """Gets the next access token (RFC 6749 section 6). The answer's refresh token replaces the old one.
 
@@ -69,6 +75,7 @@ class TokenEndpoint:
         form: dict[str, str | Secret] = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         return _tokens(self._post(self.provider.token_endpoint, form, "refresh"), "refresh")
 
+    @shielded
     def revoke(self, token: Secret, hint: str) -> None:
         """Revokes a token (RFC 7009). A provider without a revocation endpoint is asked nothing.
 
@@ -118,7 +125,7 @@ def _tokens(answer: Answer, stage: str) -> TokenAnswer:
     if access_token is None:
         raise TokenEndpointError("token_missing", stage=stage)
     if str(members.get("token_type", "")).lower() != "bearer":
-        raise TokenEndpointError("token_type", stage=stage, said=from_server(members.get("token_type"), 40))
+        raise TokenEndpointError("token_type", stage=stage, said=from_server(members.get("token_type") or "–", 40))
     scope = members.get("scope")
     return TokenAnswer(
         access_token=access_token,
@@ -147,10 +154,10 @@ def _secret(value: object) -> Secret | None:
 
 
 def _expires_at(expires_in: object) -> datetime | None:
-    """Some servers send the seconds as a string, some none at all: then the life is unknown."""
+    """Some servers send the seconds as a string or with decimals, some none at all: then the life is unknown."""
     try:
-        seconds = int(str(expires_in))
-    except ValueError:
+        seconds = int(expires_in if isinstance(expires_in, float) else str(expires_in))
+    except (ValueError, OverflowError):
         return None
     return datetime.now(UTC) + timedelta(seconds=min(seconds, LONGEST_LIFE_SECONDS)) if seconds > 0 else None
 
@@ -160,10 +167,11 @@ def _error(answer: Answer, stage: str) -> LoginError:
     members = _members(answer) or {}
     error = from_server(members.get("error") or "", 60)
     said = from_server(members.get("error_description") or "") or error or f"HTTP {answer.status}"
-    if error == "invalid_grant":
+    trouble = answer.status >= 500 or answer.status == 429  # it says nothing about the grant, whatever `error` is
+    if error == "invalid_grant" and not trouble:
         code = "invalid_grant_refresh" if stage == "refresh" else "invalid_grant"
         return InvalidGrant(code, stage=stage, said=said)
-    code = f"token_{error}"
-    if not has_text(code):
-        code = "token_server" if answer.status >= 500 or answer.status == 429 else "token_other"
+    code = f"token_{error}" if error in _ERRORS else "token_other"
+    if trouble:
+        code = "token_server"
     return TokenEndpointError(code, stage=stage, said=said, error=error, status=answer.status)

@@ -10,8 +10,9 @@ import functools
 import ipaddress
 import json
 import os
+import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,8 @@ class Origin:
         """Reads the origin of a URL; what is not a URL with a host gives an origin equal to no real one."""
         try:
             parts = urlsplit(url)
-            return cls(parts.scheme, parts.hostname or "", parts.port or PORTS.get(parts.scheme))
+            port = PORTS.get(parts.scheme) if parts.port is None else parts.port
+            return cls(parts.scheme, parts.hostname or "", port)
         except ValueError:
             return cls("", "", None)
 
@@ -53,9 +55,9 @@ class Origin:
 
 
 def is_loopback(url: str) -> bool:
-    """Tells whether a URL's host is this machine: a loopback address, or `localhost`."""
+    """Tells whether a URL's host is this machine for sure: a loopback address, or `localhost`."""
     host = Origin.of(url).host
-    if host == "localhost" or host.endswith(".localhost"):
+    if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -63,15 +65,47 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def is_allowed(url: str, *, local: bool) -> bool:
-    """Tells whether a URL may be opened or called: https, or http to loopback where the issuer is local itself."""
+def is_allowed(url: str, *, named_by: str | None = None) -> bool:
+    """Tells whether a URL may be opened or called: https, or http to loopback.
+
+    Args:
+        url: the URL.
+        named_by: the URL whose answer names it: an issuer for its metadata. It may lead to loopback only from there,
+            and into a private network only from within; else a stranger could have this machine ask services of its
+            own.
+    """
+    # One reading for all: what browsers, urllib and urllib3 take apart differently is no URL of ours.
+    if not url.isascii() or not url.isprintable() or any(c in url for c in ' \\"<>^`{|}'):
+        return False
     try:
         parts = urlsplit(url)
+        valid = parts.hostname and parts.port != 0
     except ValueError:
         return False
-    if not parts.hostname or parts.username is not None or parts.password is not None:
+    if not valid or "@" in parts.netloc or "%" in parts.netloc:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and local and is_loopback(url))
+    if named_by is not None and _nearness(url) > _nearness(named_by):
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
+
+
+def _nearness(url: str) -> int:
+    """How near a URL's host is: 0 public, 1 in a private network, 2 this machine, however the address is written."""
+    host = Origin.of(url).host.rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return 2
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(host))  # 127.1, 0x7f000001, 2130706433
+        except OSError:
+            return 0
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    if address.is_loopback or address.is_unspecified:
+        return 2
+    return 0 if address.is_global else 1
 
 
 @functools.lru_cache(maxsize=64)
@@ -114,8 +148,8 @@ class Answer:
     """An answer, without the request that led to it."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     clock_ahead: float | None
     """Seconds by which this machine's clock is ahead of the server's `Date`, or None."""
 
@@ -160,11 +194,17 @@ def fetch(
     """
     import requests
 
+    from lexoffice_nb.oauth.deadline import Deadline, DeadlineAdapter
+
     host = Origin.of(url).host
+    begun = time.monotonic()
+    deadline = Deadline(DEADLINE_SECONDS)
     try:
-        with requests.Session() as session:
+        with deadline, requests.Session() as session:
             session.trust_env = False
             refuse_cookies(session)
+            for scheme in PORTS:
+                session.mount(f"{scheme}://", DeadlineAdapter(deadline))
             response = session.request(
                 method,
                 url,
@@ -178,18 +218,20 @@ def fetch(
             )
             with response:
                 body = _read(response, limit)
-            if body is None:
-                raise LoginError("too_large", stage=stage, host=host, limit=limit)
-            return Answer(
-                response.status_code, dict(response.headers), body, _clock_ahead(response.headers.get("Date"))
-            )
+        if deadline.over:
+            raise TimeoutError  # what was cut off can look whole
+        if body is None:
+            raise LoginError("too_large", stage=stage, host=host, limit=limit)
+        return Answer(response.status_code, dict(response.headers), body, _clock_ahead(response.headers.get("Date")))
     except requests.exceptions.SSLError:
         code = "tls"
     except (requests.exceptions.Timeout, TimeoutError):
         code = "timeout"
     except (requests.exceptions.RequestException, OSError):
         code = "unreachable"
-    raise LoginError(code, stage=stage, host=host, seconds=round(DEADLINE_SECONDS))
+    if deadline.over:
+        code = "timeout"  # whatever the end of its connection looked like
+    raise LoginError(code, stage=stage, host=host, seconds=max(1, round(time.monotonic() - begun)))
 
 
 def _plain(values: Mapping[str, str | Secret]) -> dict[str, str]:
@@ -199,16 +241,12 @@ def _plain(values: Mapping[str, str | Secret]) -> dict[str, str]:
 def _read(response: requests.Response, limit: int) -> bytes | None:
     import urllib3
 
-    deadline = time.monotonic() + DEADLINE_SECONDS
     body = bytearray()
     try:
-        # read1 gives what has arrived, so that a server that drips cannot outlast the deadline within one read.
-        while chunk := response.raw.read1(65536, decode_content=True):
+        for chunk in response.raw.stream(65536, decode_content=True):
             body += chunk
             if len(body) > limit:
                 return None
-            if time.monotonic() > deadline:
-                raise TimeoutError
     except urllib3.exceptions.ReadTimeoutError:
         raise TimeoutError from None
     except urllib3.exceptions.HTTPError:
@@ -219,5 +257,5 @@ def _read(response: requests.Response, limit: int) -> bytes | None:
 def _clock_ahead(date: str | None) -> float | None:
     try:
         return time.time() - parsedate_to_datetime(date or "").timestamp()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, OSError):
         return None

@@ -180,7 +180,7 @@ class Sandbox:
         """Remember the current request, without anything secret."""
         self.last_request = time.monotonic()
         try:
-            asked = request.values
+            asked: Mapping[str, str] = request.values
         except HTTPException:  # a body that was too large to be read is not read now either
             asked = request.args
         self._records.append(

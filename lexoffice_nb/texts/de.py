@@ -111,6 +111,8 @@ TEXTS = {
     "logout.done.key": "Abgemeldet. {name} wurde aus dem Notebook entfernt; "
     "der Schlüssel selbst gilt weiter, bis Sie ihn beim Anbieter löschen.",
     "logout.failed": "Sie sind hier abgemeldet. Der Anbieter hat den Widerruf der Token nicht bestätigt: {what}",
+    # --- the command line ---
+    "cli.sandbox.remedy": "Beenden Sie das Programm, das im Weg ist (oder nutzen Sie es, wenn es eine Sandbox ist), oder wählen Sie mit --port einen anderen Port.",
     # --- errors: what happened and why; then what to do now ---
     "unknown_provider": "Es gibt keinen Anbieter namens {name!r}.",
     "unknown_provider.next": "Wählen Sie einen von diesen: {known}; "
@@ -131,7 +133,7 @@ TEXTS = {
     "issuer_differs.next": "Geben Sie den Aussteller genau so an, "
     "wie der Anbieter ihn schreibt, auch mit dem Schrägstrich am Ende.",
     "endpoint_not_allowed": "{host} nennt für {endpoint} eine Adresse, "
-    "die nicht mit https beginnt (oder auf diesen Rechner führt); sie wird deshalb nicht verwendet.",
+    "die nicht mit https beginnt (oder auf diesen Rechner oder in ein privates Netz führt); sie wird deshalb nicht verwendet.",
     "endpoint_not_allowed.next": "Fragen Sie beim Anbieter nach; es wurde nichts gesendet.",
     "endpoint_missing": "{host} nennt keine Adresse für {endpoint}.",
     "endpoint_missing.next": "Prüfen Sie, ob diese Adresse zu einem OAuth-Anbieter gehört.",
@@ -290,6 +292,8 @@ TEXTS = {
     "key_unknown.next": "Versuchen Sie es in einer Minute erneut; bleibt es dabei, informieren Sie den Anbieter.",
     "key_ambiguous": "Das ID-Token gibt nicht an, mit welchem von mehreren Schlüsseln es signiert ist.",
     "key_ambiguous.next": "Informieren Sie den Anbieter; es wurde nichts gespeichert.",
+    "key_weak": "Das ID-Token ist mit einem RSA-Schlüssel von weniger als 2048 Bit signiert, was nichts mehr beweist.",
+    "key_weak.next": "Informieren Sie den Anbieter; es wurde nichts gespeichert.",
     "jwks_unreadable": "{host} hat die Schlüssel nicht geliefert, mit denen seine ID-Token signiert sind.",
     "jwks_unreadable.next": "Versuchen Sie es in einer Minute erneut.",
     "signature_bad": "Die Signatur des ID-Tokens ist falsch: Es wurde verändert oder stammt von jemand anderem.",
@@ -390,4 +394,24 @@ TEXTS = {
     "api_unreachable": "{host} ist nicht erreichbar (keine Verbindung).",
     "api_unreachable.next": "Prüfen Sie die Netzwerkverbindung; "
     "für die Sandbox führen Sie %lexoffice_login noch einmal aus.",
+    "api_unauthorized_for_good": "Die API erkennt diese Anmeldung nicht (oder nicht mehr) an, und verlängern lässt sie sich nicht ({said}).",
+    "api_unauthorized_for_good.next": "Melden Sie sich mit %lexoffice_login --force erneut an, war es ein Schlüssel, mit einem neuen; führen Sie diese Zelle dann noch einmal aus.",
+    "api_amount": "Die API hat auf {path} mit einer Zahl geantwortet, die länger ist als jeder Betrag (mehr als 15 Stellen); sie wurde deshalb nicht gelesen.",
+    "api_amount.next": "Versuchen Sie es erneut; was ankam, steht in .content der Antwort.",
+    "api_json_number": "{number} lässt sich nicht exakt senden: Es ist keine Zahl oder hat mehr als 15 Stellen. Es wurde nichts gesendet.",
+    "api_json_number.next": "Schreiben Sie Beträge als Decimal('119.07') und rechnen Sie damit; senden Sie sie dann erneut.",
+    "api_json_type": "JSON kennt keine Werte vom Typ {kind}. Es wurde nichts gesendet.",
+    "api_json_type.next": "Verwenden Sie Text, Zahlen, True, False, None, Listen und Wörterbücher mit Text als Schlüssel; ein Datum als Text: '2025-03-01'.",
+    "api_json_depth": "Was gesendet werden sollte, ist zu tief verschachtelt (oder enthält sich selbst). Es wurde nichts gesendet.",
+    "api_json_depth.next": "Senden Sie einen flacheren Datensatz.",
+    "api_url": "Das ist keine Adresse, an die eine Anfrage gehen kann. Es wurde nichts gesendet.",
+    "api_url.next": "Geben Sie einen Pfad wie /v1/profile an oder eine ganze Adresse, die mit https beginnt.",
+    "api_redirect": "{host} leitet dorthin weiter, wohin eine Anfrage nicht gehen darf (vielleicht im Kreis); dem wurde deshalb nicht gefolgt.",
+    "api_redirect.next": "Prüfen Sie den Pfad; stimmt er, informieren Sie den Anbieter.",
+    "api_broken_off": "{host} hat mitten in der Antwort abgebrochen.",
+    "api_broken_off.next": "Versuchen Sie es in einer Minute erneut. Eine Änderung kann schon wirksam sein: Sehen Sie nach, bevor Sie sie wiederholen.",
+    "api_proxy": "Der Proxy dazwischen hat die Anfrage an {host} nicht durchgelassen.",
+    "api_proxy.next": "Prüfen Sie HTTPS_PROXY und NO_PROXY und führen Sie diese Zelle dann noch einmal aus.",
+    "api_certificates": "Eine Datei mit Zertifikaten für {host} lässt sich nicht lesen.",
+    "api_certificates.next": "Prüfen Sie REQUESTS_CA_BUNDLE und CURL_CA_BUNDLE und führen Sie diese Zelle dann noch einmal aus.",
 }

@@ -231,9 +231,11 @@ def test_forked_child_does_not_hold_the_port() -> None:
         from lexoffice_nb.notebook.loopback import LoopbackListener, Page
         listener = LoopbackListener(lambda url: Page("a", "b"))
         listener.close(); fresh = LoopbackListener(lambda url: Page("a", "b"), port=listener.port)
+        reader, writer = os.pipe()
         child = os.fork()
         if not child:
-            signal.alarm(20); signal.pause()
+            os.write(writer, b"!"); signal.alarm(20); signal.pause()
+        os.read(reader, 1)
         fresh.close()
         for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
             with socket.socket(family) as sock:

@@ -420,6 +420,28 @@ def test_wake_ends_the_reading_from_a_pipe() -> None:
     os.close(writer)
 
 
+def test_interrupt_in_the_middle_of_a_line_leaves_no_text_in_any_frame() -> None:
+    """A verbose traceback shows the local variables of every frame."""
+    reader, writer = os.pipe()
+    os.write(writer, CODE.encode())
+    seen = ""
+    with Wake() as wake, os.fdopen(reader) as stream, contextlib.nullcontext(io.StringIO()) as out:
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored when run in the background
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt) as caught:
+            read_secret_line("", wake=wake, stream_in=stream, stream_out=out)
+        signal.signal(signal.SIGINT, before)
+        assert not select.select([stream], [], [], 0)[0]  # it had been read
+    frame = caught.value.__traceback__
+    while frame:
+        seen += repr(frame.tb_frame.f_locals)
+        frame = frame.tb_next
+    os.close(writer)
+    assert "stream_in" in seen
+    assert CODE not in seen
+    assert caught.value.__context__ is None
+
+
 def test_prompt_goes_to_standard_error_and_no_feedback_into_a_file() -> None:
     program = (
         "from lexoffice_nb.notebook.terminal_reader import Wake, read_secret_line\n"

@@ -224,6 +224,7 @@ def test_an_api_key_is_shown_once_and_can_be_deleted(visitor, client):
     assert key not in listed
     assert key[-4:] in listed
     assert "&lt;b&gt;Auswertung" in listed
+    assert "<b>" not in listed + page
     doomed = re.findall(r'name="delete" value="([\w-]+)"', listed)[0]
     visitor.post("/addons/public-api", delete=doomed)
     assert client.api("/v1/profile", key).status_code == 401

@@ -175,6 +175,17 @@ def test_of_eight_concurrent_refreshes_exactly_one_succeeds_and_the_family_ends(
     assert not alive(client, tokens["access_token"])
 
 
+def test_of_two_that_both_found_a_refresh_token_alive_the_second_to_take_it_ends_the_family(client):
+    # The same race, without luck: both have looked before either takes.
+    tokens, grants = client.tokens(), client.box.grants
+    first, second = (grants.find_refresh_token(tokens["refresh_token"]) for _ in range(2))
+    assert first == second
+    assert grants.use_refresh_token(tokens["refresh_token"], first.family) is True
+    assert alive(client, tokens["access_token"])
+    assert grants.use_refresh_token(tokens["refresh_token"], second.family) is False
+    assert not alive(client, tokens["access_token"])
+
+
 def test_one_family_does_not_end_another(client):
     kept, lost = client.tokens(), client.tokens()
     client.refresh(lost["refresh_token"])

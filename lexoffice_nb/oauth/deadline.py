@@ -1,0 +1,88 @@
+"""An end to every request, whatever the server does.
+
+The time-outs of `requests` are per read: a server that sends one octet now and then, of its headers or of its body,
+keeps a client waiting for hours. So the connection itself is shut down when the time is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from requests.adapters import HTTPAdapter
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import requests
+
+
+class Deadline:
+    """The time that one request has in all, from the first connection to the last octet."""
+
+    def __init__(self, seconds: float) -> None:
+        self.over = False
+        self._connections: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+        self._timer.name = "lexoffice-nb deadline"
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+
+    def watch(self, connection: socket.socket) -> None:
+        """Shuts a connection down when the time is over."""
+        with self._lock:
+            # A duplicate: TLS takes the original over before its handshake, which can drip as well.
+            self._connections.append(connection.dup())
+            if self.over:
+                _shut_down(self._connections[-1])
+
+    def _end(self) -> None:
+        with self._lock:
+            self.over = True
+            for connection in self._connections:
+                _shut_down(connection)
+
+
+def _shut_down(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """The adapter of a session that makes one request."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Gives the pool of connections for a request, to the server or to a proxy, each under the deadline."""
+        pool: Any = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        pool.ConnectionCls = _watched(pool.ConnectionCls, self._deadline)
+        return pool
+
+
+def _watched(kind: type[Any], deadline: Deadline) -> type[Any]:
+    def new_connection(self: Any) -> socket.socket:
+        connection: socket.socket = kind._new_conn(self)
+        deadline.watch(connection)
+        return connection
+
+    return type(kind.__name__, (kind,), {"_new_conn": new_connection})

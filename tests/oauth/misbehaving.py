@@ -1,0 +1,306 @@
+"""A small real provider on loopback that does everything right, except for the one thing that a test changes."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from joserfc import jwk, jws
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+CLIENT_ID = "lexoffice-nb"
+REDIRECT_URI = "http://127.0.0.1:51234/callback"
+OPENID_DOCUMENT = "/.well-known/openid-configuration"
+OAUTH_DOCUMENT = "/.well-known/oauth-authorization-server"
+LEFT_OUT = object()
+"""As a changed value: the member is left out."""
+
+
+@functools.cache
+def rsa_key(name: str = "one", bits: int = 2048) -> jwk.RSAKey:
+    return jwk.RSAKey.generate_key(bits, {"kid": name})
+
+
+@functools.cache
+def ec_key(curve: str = "P-256") -> jwk.ECKey:
+    return jwk.ECKey.generate_key(curve, {"kid": f"ec-{curve}"})
+
+
+@functools.cache
+def okp_key(curve: str = "Ed25519") -> jwk.OKPKey:
+    return jwk.OKPKey.generate_key(curve, {"kid": f"okp-{curve}"})
+
+
+def public(key: Any, **changes: object) -> dict[str, Any]:
+    """A key as it stands in a JWKS."""
+    return changed(key.as_dict(private=False), changes)
+
+
+def changed(members: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**members, **changes}.items() if value is not LEFT_OUT}
+
+
+def base64url(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
+def at_hash(access_token: str, algorithm: Callable[[bytes], Any] = hashlib.sha256) -> str:
+    digest = algorithm(access_token.encode()).digest()
+    return base64url(digest[: len(digest) // 2])
+
+
+def signed(header: Mapping[str, Any], claims: Any, key: Any) -> str:
+    """A JWS; `key` is a key, or the octets of one for HS256, or None for no signature."""
+    parts = [base64url(json.dumps(part).encode()) for part in (header, claims)]
+    message = ".".join(parts).encode()
+    if key is None:
+        signature = b""
+    elif isinstance(key, bytes):
+        signature = hmac.digest(key, message, "sha256")
+    else:
+        signature = jws.JWSRegistry.algorithms[header["alg"]].sign(message, key)
+    return ".".join([*parts, base64url(signature)])
+
+
+@dataclass(frozen=True)
+class Raw:
+    """An answer given octet by octet; each pause comes before one of the `slowly` pieces that follow the rest."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    slowly: tuple[bytes, ...] = ()
+    pause: float = 0.0
+    headers_end: bool = True
+
+
+def as_json(value: object, status: int = 200, **headers: str) -> Raw:
+    return Raw(status, json.dumps(value).encode(), {"Content-Type": "application/json", **headers})
+
+
+class Provider:
+    """The provider. Every argument names what differs from a good login.
+
+    Args:
+        metadata: members of the OpenID document.
+        oauth_metadata: members of the RFC 8414 document; there is none without it.
+        callback: parameters of the authorization response.
+        token: members of the token response.
+        header: members of the ID token's header.
+        claims: claims of the ID token.
+        key: what signs the ID token.
+        jwks: the published keys.
+        id_token: makes another ID token of the good one.
+        raw: whole answers by path.
+        path: the issuer's path.
+    """
+
+    def __init__(
+        self,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        oauth_metadata: Mapping[str, Any] | None = None,
+        callback: Mapping[str, Any] | None = None,
+        token: Mapping[str, Any] | None = None,
+        header: Mapping[str, Any] | None = None,
+        claims: Mapping[str, Any] | None = None,
+        key: Any = LEFT_OUT,
+        jwks: list[dict[str, Any]] | None = None,
+        id_token: Callable[[str], str] = lambda token: token,
+        raw: Mapping[str, Raw] | None = None,
+        path: str = "",
+    ) -> None:
+        self.metadata, self.oauth_metadata = metadata or {}, oauth_metadata
+        self.callback, self.token = callback or {}, token or {}
+        self.header, self.claims = header or {}, claims or {}
+        self.key = rsa_key() if key is LEFT_OUT else key
+        self.jwks = [public(rsa_key())] if jwks is None else jwks
+        self.id_token, self.raw, self.path = id_token, dict(raw or {}), path
+        self.counts: Counter[str] = Counter()
+        self.forms: list[dict[str, str]] = []
+        self.headers: list[dict[str, str]] = []
+        self.ending = threading.Event()
+        self._granted: dict[str, dict[str, str]] = {}
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.provider = self
+        self.origin = f"http://127.0.0.1:{self._server.server_port}"
+        self.issuer = self.origin + path
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ending.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def authorize(self, login_url: str, **changes: object) -> str:
+        """What the browser is sent to after a person has allowed everything."""
+        request = dict(parse_qsl(urlsplit(login_url).query))
+        code = secrets.token_urlsafe(32)
+        self._granted[code] = request
+        answer = {"code": code, "state": request["state"], "iss": self.issuer}
+        return f"{request['redirect_uri']}?{urlencode(changed(answer, {**self.callback, **changes}))}"
+
+    @property
+    def token_requests(self) -> int:
+        return self.counts["/token"]
+
+    # --- what it answers ---
+
+    def answer(self, method: str, path: str, form: dict[str, str], headers: Mapping[str, str]) -> Raw:
+        with self._lock:
+            self.counts[path] += 1
+            self.headers.append(dict(headers))
+            if path == "/token":
+                self.forms.append(form)
+        if path in self.raw:
+            return self.raw[path]
+        if path == self.path + OPENID_DOCUMENT:
+            return as_json(changed(self._description(), self.metadata))
+        if path == OAUTH_DOCUMENT + self.path and self.oauth_metadata is not None:
+            return as_json(changed(self._description(), self.oauth_metadata))
+        if path == "/jwks":
+            return as_json({"keys": self.jwks})
+        if (method, path) == ("POST", "/token"):
+            return self._exchange(form)
+        if (method, path) == ("POST", "/revoke"):
+            return Raw()
+        return Raw(404)
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "issuer": self.issuer,
+            "authorization_endpoint": f"{self.origin}/authorize",
+            "token_endpoint": f"{self.origin}/token",
+            "jwks_uri": f"{self.origin}/jwks",
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": True,
+        }
+
+    def _exchange(self, form: dict[str, str]) -> Raw:
+        if form.get("grant_type") == "refresh_token":
+            return self._tokens({})
+        request = self._granted.pop(form.get("code", ""), None)
+        challenge = base64url(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
+        if (
+            request is None
+            or challenge != request["code_challenge"]
+            or form.get("redirect_uri") != request["redirect_uri"]
+        ):
+            return as_json({"error": "invalid_grant"}, 400)
+        return self._tokens(request)
+
+    def _tokens(self, request: Mapping[str, str]) -> Raw:
+        access_token = str(self.token.get("access_token", secrets.token_urlsafe(32)))
+        now = int(time.time())
+        claims = {
+            "iss": self.issuer,
+            "sub": "person-1",
+            "aud": CLIENT_ID,
+            "iat": now,
+            "exp": now + 300,
+            "at_hash": at_hash(access_token),
+            **({"nonce": request["nonce"]} if "nonce" in request else {}),
+        }
+        header = changed({"alg": "RS256", "kid": "one", "typ": "JWT"}, self.header)
+        answer = {
+            "access_token": access_token,
+            "token_type": "Bearer",
+            "expires_in": 3600,
+            "refresh_token": secrets.token_urlsafe(32),
+            "id_token": self.id_token(signed(header, changed(claims, self.claims), self.key)),
+            "scope": request.get("scope", "openid profile"),
+        }
+        return as_json(changed(answer, self.token))
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    provider: Provider
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: a client that hangs up early is what these tests are about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+        self._answer("GET")
+
+    def do_POST(self) -> None:  # noqa: N802 - the name is http.server's
+        self._answer("POST")
+
+    def _answer(self, method: str) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        provider = self.server.provider
+        raw = provider.answer(method, urlsplit(self.path).path, dict(parse_qsl(body)), self.headers)
+        self.send_response_only(raw.status)
+        if "Date" not in raw.headers:
+            self.send_header("Date", self.date_time_string())
+        for name, value in raw.headers.items():
+            self.send_header(name, value)
+        if raw.headers_end:
+            if not raw.slowly:
+                self.send_header("Content-Length", str(len(raw.body)))
+            self.end_headers()
+        else:
+            self.flush_headers()
+        self.wfile.write(raw.body)
+        for piece in raw.slowly:
+            if provider.ending.wait(raw.pause):
+                return
+            self.wfile.write(piece)
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name is http.server's
+        """Nothing."""
+
+
+class CountingProxy:
+    """An HTTP proxy that lets nothing through: it writes down what it was asked for and answers 502."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        asked = self.asked
+
+        class Handler(BaseHTTPRequestHandler):
+            def refuse(self) -> None:
+                asked.append(f"{self.command} {self.path}")
+                self.send_error(502)
+
+            do_GET = do_POST = do_CONNECT = refuse  # noqa: N815 - the names are http.server's
+
+            def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name is http.server's
+                """Nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
