@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # Granted names that stand for what was asked under another name: the vendor's server answers with its old pair.
 LEGACY_SCOPE = frozenset({"read", "write"})
 MOST_SCOPES = 40
+# Keys below `scope.` that are words about scopes: a server that grants a scope of that name means another thing.
+_NO_SCOPES = frozenset({"other", "refused"})
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,8 @@ def scope_lines(asked: Sequence[str], granted: Sequence[str] | None = None) -> l
     unasked = [name for name in granted or () if name not in LEGACY_SCOPE]
     for name in list(dict.fromkeys([*asked, *unasked]))[:MOST_SCOPES]:
         mark = "asked" if granted is None else "granted" if _covers(granted, name) else "refused"
-        words = text(f"scope.{name}") if has_text(f"scope.{name}") else text("scope.other")
+        known = name not in _NO_SCOPES and has_text(f"scope.{name}")
+        words = text(f"scope.{name}" if known else "scope.other")
         if mark == "refused":
             words = text("scope.refused", what=words)
         lines.append(ScopeLine(from_server(name, 60), words, mark))

@@ -87,6 +87,5 @@ def test_load_ext_in_a_bare_ipython_prints_nothing_and_imports_nothing_heavy(ins
     assert heavy.isdisjoint(module.partition(".")[0] for module in seen["imported"])
 
 
-@pytest.mark.skipif(not WHEEL_LOGIN.exists(), reason="tests/wheel_login.py is not written yet")
 def test_a_whole_login_works_with_the_wheel_alone(installed):
     installed(WHEEL_LOGIN)

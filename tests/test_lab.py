@@ -21,6 +21,8 @@ from jupyter_client import BlockingKernelClient, KernelManager
 
 ROOT = Path(__file__).parents[1]
 
+pytestmark = pytest.mark.timeout(240)  # `make lab` may have to wait for a set-up that runs beside it
+
 
 @dataclass(frozen=True)
 class Lab:

@@ -11,6 +11,7 @@ from lexoffice_nb.texts import current_language, text
 
 if TYPE_CHECKING:
     from lexoffice_nb.notebook.login_flow import LoginFlow
+    from lexoffice_nb.receipt import Receipt
 
 _ICONS = {
     "ready": "busy",
@@ -21,20 +22,25 @@ _ICONS = {
     "closed": "warn",
     "signed_out": "warn",
 }
+# There is nobody to ask yet, or any more: no rows, no link.
+_BARE = ("ready", "closed", "signed_out")
 
 
 def card(flow: LoginFlow) -> dict[str, Any]:
     """Gives the whole card for a flow as it stands, in the person's language."""
-    state = _state(flow)
+    # Taken once: the session may be signed out in another thread while this is drawn.
+    receipt = flow.session.receipt() if flow.state == "signed_in" else None
+    state = "signed_out" if receipt and not receipt.signed_in else str(flow.state)
     return {
         "kind": "card",
         "version": flow.version,
         "lang": current_language(),
-        "state": state,
+        # A card whose session was signed out later must not go on saying that somebody is signed in.
+        "state": "closed" if state == "signed_out" else state,
         "title": text("card.title.key" if flow.request.api_key else "card.title", provider=_provider(flow)),
         "status": {"icon": _icon(flow, state), "text": _status(flow, state)},
-        "rows": _rows(flow, state),
-        "scopes": _scopes(flow, state),
+        "rows": [asdict(row) for row in receipt.rows()] if state == "signed_in" and receipt else _rows(flow, state),
+        "scopes": _scopes(flow, state, receipt),
         "link": _link(flow, state),
         "box": _box(flow, state),
         "problem": {"what": flow.problem.what(), "next": flow.problem.next()} if flow.problem else None,
@@ -42,11 +48,6 @@ def card(flow: LoginFlow) -> dict[str, Any]:
         "actions": _actions(flow, state),
         "texts": {"disconnected": text("card.disconnected")},
     }
-
-
-def _state(flow: LoginFlow) -> str:
-    """A card whose session was signed out later is closed: it must not go on saying that somebody is signed in."""
-    return "closed" if flow.state == "signed_in" and not flow.session.signed_in else str(flow.state)
 
 
 def _provider(flow: LoginFlow) -> str:
@@ -61,9 +62,7 @@ def _icon(flow: LoginFlow, state: str) -> str:
 
 
 def _status(flow: LoginFlow, state: str) -> str:
-    if state == "closed" and flow.state == "signed_in":
-        return text("status.signed_out")
-    if state == "ready" and flow.request.provider == "sandbox" and not flow.request.issuer:
+    if state == "ready" and flow.request.at_sandbox:
         return text("status.ready.sandbox")
     if state == "waiting" and flow.problem:
         return text("status.refused_open")
@@ -73,10 +72,8 @@ def _status(flow: LoginFlow, state: str) -> str:
 
 
 def _rows(flow: LoginFlow, state: str) -> list[dict[str, Any]]:
-    if state == "signed_in":
-        return [asdict(row) for row in flow.session.receipt().rows()]
     provider = flow.provider
-    if provider is None or state in ("closed", "ready"):
+    if provider is None or state in _BARE:
         return []
     shown = _provider(flow)
     if not provider.shipped:
@@ -92,12 +89,11 @@ def _row(label: str, value: str, *, mono: bool = False) -> dict[str, Any]:
     return {"label": text(label), "value": value, "mono": mono, "strong": False}
 
 
-def _scopes(flow: LoginFlow, state: str) -> dict[str, Any] | None:
-    if flow.request.api_key or flow.provider is None or state in ("closed", "ready"):
+def _scopes(flow: LoginFlow, state: str, receipt: Receipt | None) -> dict[str, Any] | None:
+    if flow.request.api_key or flow.provider is None or state in _BARE:
         return None
     asked = flow.request.scopes or flow.provider.scopes
-    granted = flow.session.tokens.scope if state == "signed_in" else None
-    items = [asdict(line) for line in scope_lines(asked, granted)]
+    items = [asdict(line) for line in scope_lines(asked, receipt.granted if receipt else None)]
     return {"label": text("card.scopes"), "items": items}
 
 
@@ -106,7 +102,7 @@ def _link(flow: LoginFlow, state: str) -> dict[str, Any] | None:
     label = "card.link"
     if flow.request.api_key and flow.provider and state in ("waiting", "failed"):
         href, label = flow.provider.key_page or "", "card.key.page"
-    if not href or state in ("signed_in", "closed"):
+    if not href or state in ("signed_in", *_BARE):
         return None
     return {
         "href": href,

@@ -62,9 +62,10 @@ class LoginWidget(anywidget.AnyWidget):
             self._greet(message.get("lang"))
         elif kind == "action" and message.get("name") == "again":
             self.flow.again()
-        elif kind == ("key" if self.flow.request.api_key else "callback"):
-            if isinstance(given, str) and len(given) <= MESSAGE_LIMIT:
-                self.flow.paste(Secret(given))
+        elif kind != ("key" if self.flow.request.api_key else "callback"):
+            return
+        elif isinstance(given, str) and len(given) <= MESSAGE_LIMIT:
+            self.flow.paste(Secret(given))
 
     def _greet(self, language: object) -> None:
         if self._language == "auto" and isinstance(language, str) and len(language) < 40 and pick(language):

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
-from traitlets import Bool, Enum, Int, List, Unicode
+from IPython.core.magic_arguments import argument, magic_arguments
+from traitlets import Bool, Enum, Int, List, Unicode, observe
 
 from lexoffice_nb.errors import LexofficeError
+from lexoffice_nb.notebook import completion
+from lexoffice_nb.notebook.command_line import looks_secret, read_line
 from lexoffice_nb.texts import LANGUAGES, text, use_language
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from IPython.core.interactiveshell import InteractiveShell
 
     from lexoffice_nb.session import LexofficeSession
 
-DEFAULT_NAME = "lexoffice"
 _OPTIONS = ("provider", "issuer", "client_id", "redirect_uri")
 
 
@@ -46,10 +51,18 @@ class LexofficeMagics(Magics):
     )
     store = Enum(("memory",), "memory", help="where tokens are kept").tag(config=True)
 
+    @observe("language")
+    def _speak(self, change: dict[str, Any]) -> None:
+        use_language(change["new"])
+
     @no_var_expand
     @magic_arguments()
     @argument(
-        "name", nargs="?", default=DEFAULT_NAME, metavar="NAME", help="variable for the session (default: lexoffice)"
+        "name",
+        nargs="?",
+        default=completion.DEFAULT_NAME,
+        metavar="NAME",
+        help="variable for the session (default: lexoffice)",
     )
     @argument("--provider", metavar="P", help="preset to sign in to: sandbox (default) or lexware")
     @argument(
@@ -76,16 +89,17 @@ class LexofficeMagics(Magics):
             %lexoffice_login --api-key --provider lexware # your own account, with an API key
             %lexoffice_login tax --scope openid profile invoice.read
         """
-        arguments = parse_argstring(self.lexoffice_login, line)
-        name = self._free_name(arguments.name, force=arguments.force)
-        use_language(self.language)
+        arguments = read_line(self.lexoffice_login, line)
+        if arguments.provider and arguments.issuer:
+            raise UsageError(text("usage.provider_or_issuer"))
+        name = self._free_name(arguments.name, arguments)
         from lexoffice_nb.notebook.sign_in import login
 
         options: dict[str, Any] = {
             option: getattr(arguments, option) or getattr(self, option) or None for option in _OPTIONS
         }
         if arguments.provider:
-            options["issuer"] = arguments.issuer  # an argument beats a configured issuer
+            options["issuer"] = None  # an argument beats a configured issuer
         session = login(
             name,
             **options,
@@ -104,40 +118,47 @@ class LexofficeMagics(Magics):
     @line_magic
     def lexoffice_status(self, line: str) -> None:
         """Say who is signed in where, until when, and where the secret is kept."""
-        parse_argstring(self.lexoffice_status, line)
+        read_line(self.lexoffice_status, line)
         from IPython.display import display
 
         from lexoffice_nb.notebook import sign_in
 
-        sessions = [session for session in self._sessions().values() if session.signed_in]
-        for session in dict.fromkeys(sessions):
+        signed_in = [v for v in [*sign_in.signed_in_sessions().values(), *self._sessions().values()] if v.signed_in]
+        waiting = sign_in.waiting_texts()
+        for session in dict.fromkeys(signed_in):
             display(session)
-        for flow in sign_in.waiting_flows():
-            _say(sign_in.waiting_text(flow))
-        if not sessions and not sign_in.waiting_flows():
+        for words in waiting:
+            _say(words)
+        if not signed_in and not waiting:
             _say(text("status.none"))
 
     @no_var_expand
     @magic_arguments()
     @argument(
-        "name", nargs="?", default=DEFAULT_NAME, metavar="NAME", help="variable of the session (default: lexoffice)"
+        "name",
+        nargs="?",
+        default=completion.DEFAULT_NAME,
+        metavar="NAME",
+        help="variable of the session (default: lexoffice)",
     )
     @line_magic
     def lexoffice_logout(self, line: str) -> None:
         """Sign out: revoke the tokens at the provider, forget them here, and drop the variable."""
-        name = parse_argstring(self.lexoffice_logout, line).name
-        session = self._sessions().get(name)
+        name = read_line(self.lexoffice_logout, line).name
+        from lexoffice_nb.notebook import sign_in
+
+        session = sign_in.session_named(name) or self._sessions().get(name)
         if session is None:
             _say(text("status.none"))
             return
-        from lexoffice_nb.notebook.sign_in import forget
-
-        was_key = session.kind == "key"
+        was_key, was_signed_in = session.kind == "key", session.signed_in
         failures = session.logout()
-        forget(session)
-        self._drop(session)
+        sign_in.forget(session)
+        self._drop(name, session)
         if failures:
             _say(text("logout.failed", what=failures[0].what()))
+        elif not was_signed_in:
+            _say(text("logout.waiting", name=name))
         else:
             _say(text("logout.done.key" if was_key else "logout.done", name=name))
 
@@ -147,13 +168,22 @@ class LexofficeMagics(Magics):
             raise UsageError("no shell")
         return self.shell
 
-    def _free_name(self, name: str, *, force: bool) -> str:
+    def _free_name(self, name: str, arguments: Namespace) -> str:
         """Gives the name back if it is one, and free or ours: a variable of the person's is never overwritten."""
-        if not name.isidentifier():
+        usable = name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
+        if looks_secret(name) or (arguments.api_key and not usable):
+            raise LexofficeError("secret_in_cell")
+        if not usable:
             raise LexofficeError("name_invalid")
-        if not force and name in self._shell.user_ns and name not in self._sessions():
+        if not arguments.force and name in self._shell.user_ns and not self._is_ours(name):
             raise LexofficeError("name_taken", name=name)
         return name
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether a variable still is the session that this extension put there."""
+        sign_in = sys.modules.get("lexoffice_nb.notebook.sign_in")
+        session = sign_in.session_named(name) if sign_in else None
+        return session is not None and self._shell.user_ns.get(name) is session
 
     def _sessions(self) -> dict[str, LexofficeSession]:
         """Gives the sessions among the person's variables. Without the module there can be none."""
@@ -163,39 +193,40 @@ class LexofficeMagics(Magics):
         kind = module.LexofficeSession
         return {n: v for n, v in self._shell.user_ns.items() if isinstance(v, kind) and not n.startswith("_")}
 
-    def _drop(self, session: LexofficeSession) -> None:
-        """Takes a session out of the notebook: its names, `Out`, and the `_` variables that IPython keeps."""
-        names = self._shell.user_ns
-        for name, value in list(names.items()):
-            if value is session and not name.startswith("_"):
-                self._shell.drop_by_id({name: session})
+    def _drop(self, name: str, session: LexofficeSession) -> None:
+        """Takes a session out of the notebook: its name if that still is it, `Out`, and the `_` variables."""
+        names, hook = self._shell.user_ns, self._shell.displayhook
+        self._shell.drop_by_id({name: session})
         outputs = names.get("Out", {})
-        kept = {n for n, value in outputs.items() if _holds(value, session)}
-        for number in kept:
-            outputs.pop(number)
-        for name in [n for n in names if n.startswith("_") and _holds(names[n], session)]:
-            names[name] = ""
-        hook = self._shell.displayhook
-        for name in ("_", "__", "___"):
-            if _holds(getattr(hook, name, None), session):
-                setattr(hook, name, "")
+        for number in [n for n, value in outputs.items() if _holds(value, session)]:
+            del outputs[number]
+        for kept in [n for n in names if re.fullmatch(r"_\d+", n) and _holds(names[n], session)]:
+            del names[kept]
+        for kept in ("_", "__", "___"):
+            if _holds(names.get(kept), session):
+                names[kept] = ""
+            if _holds(getattr(hook, kept, None), session):
+                setattr(hook, kept, "")
 
     def leave(self) -> None:
         """Undoes everything: ends the sign-ins and takes the names that are still ours."""
-        sessions = self._sessions()
-        if "lexoffice_nb.notebook.sign_in" in sys.modules:
-            from lexoffice_nb.notebook.sign_in import close_all
+        sign_in = sys.modules.get("lexoffice_nb.notebook.sign_in")
+        if sign_in is not None:
+            named = {name: sign_in.session_named(name) for name in sign_in.names()}
+            sign_in.close_all()
+            for name, session in named.items():
+                self._drop(name, session)
+        use_language(None)
 
-            close_all()
-        for session in sessions.values():
-            session.forget()
-            self._drop(session)
 
-
-def _holds(value: Any, session: LexofficeSession) -> bool:
+def _holds(value: Any, session: LexofficeSession, depth: int = 2) -> bool:
+    """Whether a value is the session or something secret, or a collection with such a thing in it."""
     from lexoffice_nb.oauth.tokens import Secret, TokenSet
 
-    return value is session or isinstance(value, (Secret, TokenSet))
+    if value is session or isinstance(value, (Secret, TokenSet)):
+        return True
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
+    return depth > 0 and any(_holds(part, session, depth - 1) for part in parts)
 
 
 def _say(words: str) -> None:
@@ -206,15 +237,18 @@ def load(shell: InteractiveShell) -> None:
     """Registers the magics; harmless if they are already."""
     if not any(isinstance(c, LexofficeMagics) for c in shell.configurables):
         shell.register_magics(LexofficeMagics)
+        completion.register(shell, LexofficeMagics)
 
 
 def unload(shell: InteractiveShell) -> None:
     """Takes the magics away again, with all that they left behind."""
     for magics in [c for c in shell.configurables if isinstance(c, LexofficeMagics)]:
         magics.leave()
+        completion.unregister(shell, LexofficeMagics)
         shell.configurables.remove(magics)
-        for kind, names in magics.magics.items():
-            for name in names:
-                shell.magics_manager.magics[kind].pop(name, None)
-    registry = shell.magics_manager.registry
-    registry.pop(LexofficeMagics.__name__, None)
+        for kind, functions in magics.magics.items():
+            registered = shell.magics_manager.magics[kind]
+            for name, function in functions.items():
+                if registered.get(name) == function:
+                    del registered[name]
+    shell.magics_manager.registry.pop(LexofficeMagics.__name__, None)

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-import os
 import sys
+import weakref
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from lexoffice_nb.errors import SignedOut
-from lexoffice_nb.notebook.login_flow import GivenSecrets, LoginFlow, SignInRequest
-from lexoffice_nb.oauth.tokens import Secret
-from lexoffice_nb.texts import text
+from lexoffice_nb.notebook import quiet_log
+from lexoffice_nb.notebook.environment import secret, setting
+from lexoffice_nb.notebook.login_flow import LoginFlow
+from lexoffice_nb.notebook.sign_in_request import GivenSecrets, SignInRequest
+from lexoffice_nb.notebook.terminal import read_kernel, sign_in_alone, sign_in_terminal
+from lexoffice_nb.texts import text, use_language
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
+    from lexoffice_nb.notebook.login_widget import LoginWidget
     from lexoffice_nb.session import LexofficeSession
 
 Place = Literal["card", "terminal", "kernel", "alone"]
+KEY_VARIABLE = "LEXOFFICE_API_KEY"
 
-# The flows of this process, by the name that their session has in the notebook.
-_flows: dict[str, LoginFlow] = {}
-_cards: dict[str, Any] = {}
+
+@dataclass(frozen=True)
+class _SignIn:
+    """A sign-in of this process: what was asked for, its flow, and its card where it has one."""
+
+    asked: SignInRequest
+    flow: LoginFlow
+    card: LoginWidget | None = None
+
+
+# By the name that their session has in the notebook; the last one of each name.
+_sign_ins: dict[str, _SignIn] = {}
+# Everything that was ever handed out and still lives, to take back what it holds.
+_all_flows: weakref.WeakSet[LoginFlow] = weakref.WeakSet()
+_all_cards: weakref.WeakSet[Any] = weakref.WeakSet()
+_all_sessions: weakref.WeakSet[LexofficeSession] = weakref.WeakSet()
 
 
 def login(
@@ -43,7 +61,8 @@ def login(
 
     What is not given comes from the environment (`LEXOFFICE_PROVIDER`, `LEXOFFICE_CLIENT_ID`,
     `LEXOFFICE_REDIRECT_URI`), then from the defaults: the provider is the sandbox on this machine. Calling it again
-    with the same wishes shows the same sign-in again.
+    with the same wishes shows the same sign-in again. A session that an earlier call gave stays good for whoever holds
+    it, until it is signed out.
 
     Args:
         name: one sign-in is kept for each name.
@@ -64,49 +83,30 @@ def login(
         SignedOut: if nobody is there to sign in, or `interactive` is off and nobody is signed in.
         LexofficeError: in a terminal, what went wrong.
     """
-    environment = os.environ
-    key = environment.get("LEXOFFICE_API_KEY")
-    request = SignInRequest(
-        provider=provider or environment.get("LEXOFFICE_PROVIDER") or "sandbox",
+    if language != "auto":
+        use_language(language)
+    asked = SignInRequest(
+        provider=provider or setting("LEXOFFICE_PROVIDER") or "sandbox",
         issuer=issuer,
-        client_id=client_id or environment.get("LEXOFFICE_CLIENT_ID") or None,
-        redirect_uri=redirect_uri or environment.get("LEXOFFICE_REDIRECT_URI") or None,
+        client_id=client_id or setting("LEXOFFICE_CLIENT_ID"),
+        redirect_uri=redirect_uri or setting("LEXOFFICE_REDIRECT_URI"),
         scopes=tuple(dict.fromkeys(scopes)),
         api_key=api_key,
         loopback=loopback,
         port=port,
     )
-    place = _place(terminal, interactive)
-    if place == "alone" and key and not issuer:
-        request = _with_key(request)
-    known = _flows.get(name)
-    if known is not None and known.request == request and not force and _shown_again(known, name, place):
-        return known.session
-    if not interactive and known is not None and known.session.signed_in and not force:
-        return known.session
-    flow = LoginFlow(request, _secrets(environment, key if request.api_key else None))
-    _begin(flow, name, place, language)
-    return flow.session
+    place = _place(terminal=terminal, interactive=interactive)
+    known = _sign_ins.get(name)
+    if known is not None and known.asked == asked and not force and _goes_on(known, place, shown=interactive):
+        return known.flow.session
+    if known is not None:
+        known.flow.close()  # its port may be the one that is wanted now
+    return _begin(name, asked, place, language=language, shown=interactive)
 
 
-def _with_key(request: SignInRequest) -> SignInRequest:
-    from dataclasses import replace
-
-    return replace(request, api_key=True)
-
-
-def _secrets(environment: Mapping[str, str], key: str | None) -> GivenSecrets:
-    client_secret = environment.get("LEXOFFICE_CLIENT_SECRET")
-    return GivenSecrets(
-        client_secret=Secret(client_secret) if client_secret else None,
-        api_key=Secret(key) if key else None,
-    )
-
-
-def _place(terminal: bool, interactive: bool) -> Place:
+def _place(*, terminal: bool, interactive: bool) -> Place:
     """Where the person is. A kernel without stdin (nbclient, papermill) has none."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    kernel = getattr(shell, "kernel", None)
+    kernel = getattr(_shell(), "kernel", None)
     if not interactive:
         return "alone"
     if kernel is not None:
@@ -116,97 +116,106 @@ def _place(terminal: bool, interactive: bool) -> Place:
     return "terminal" if terminal or (sys.stdin is not None and sys.stdin.isatty()) else "alone"
 
 
-def _begin(flow: LoginFlow, name: str, place: Place, language: str) -> None:
-    from lexoffice_nb.notebook import terminal
-
-    if place != "card":
-        if place == "alone":
-            terminal.sign_in_alone(flow)
-        elif place == "kernel":
-            terminal.sign_in_terminal(flow, terminal.read_kernel)
-        else:
-            terminal.sign_in_terminal(flow)
-        _keep(name, flow, None)
-        return
-    from IPython.display import display
-
-    from lexoffice_nb.notebook.login_widget import LoginWidget
-
-    card = LoginWidget(flow, language=language)
-    _keep(name, flow, card)
-    flow.start()
-    display(card)
+def _shell() -> Any:
+    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
 
 
-def _shown_again(flow: LoginFlow, name: str, place: Place) -> bool:
-    """Shows a sign-in that is done, or still waiting, once more; False if there is nothing left of it to show."""
-    if flow.session.signed_in:
-        _show(flow.session)
+def _goes_on(known: _SignIn, place: Place, *, shown: bool) -> bool:
+    """Shows a sign-in that is done, or still waiting, once more; False if there is nothing left of it to go on with."""
+    if known.flow.session.signed_in:
+        if shown:
+            _show(known.flow.session)
         return True
-    card = _cards.get(name)
-    if place != "card" or card is None or flow.state not in ("ready", "waiting", "exchanging", "failed"):
+    if place != "card" or known.card is None or known.flow.state in ("signed_in", "closed"):
         return False
-    from IPython.display import display
-
-    display(card)
-    if flow.state == "failed" and not flow.link:
-        flow.again()
+    _show(known.card)
+    known.flow.again()
     return True
 
 
-def _show(session: LexofficeSession) -> None:
-    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
-        from IPython.display import display
+def _begin(name: str, asked: SignInRequest, place: Place, *, language: str, shown: bool) -> LexofficeSession:
+    flow = _new_flow(asked, place)
+    if place == "card":
+        from lexoffice_nb.notebook.login_widget import LoginWidget
 
-        display(session)
+        quiet_log.hide(_shell())
+        card = LoginWidget(flow, language=language)
+        _all_cards.add(card)
+        _sign_ins[name] = _SignIn(asked, flow, card)
+        flow.start()
+        _show(card)
+        return flow.session
+    if place == "alone":
+        sign_in_alone(flow)
+        if shown:
+            _show(flow.session)
     else:
-        sys.stdout.write(repr(session) + "\n")
+        sign_in_terminal(flow, read_kernel if place == "kernel" else None)
+    _sign_ins[name] = _SignIn(asked, flow)
+    return flow.session
 
 
-def _keep(name: str, flow: LoginFlow, card: Any) -> None:
-    earlier = _flows.get(name)
-    if earlier is not None:
-        earlier.close()
-    _flows[name] = flow
-    _cards[name] = card
+def _new_flow(asked: SignInRequest, place: Place) -> LoginFlow:
+    # A notebook may name any issuer, and somebody else may have written it: a key is not sent there by itself.
+    key = None if asked.issuer or not (asked.api_key or place == "alone") else secret(KEY_VARIABLE)
+    request = replace(asked, api_key=True) if key else asked
+    flow = LoginFlow(request, GivenSecrets(secret("LEXOFFICE_CLIENT_SECRET"), key))
+    _all_flows.add(flow)
+    _all_sessions.add(flow.session)
+    return flow
 
 
-def flow_of(session: object) -> LoginFlow | None:
-    """Gives the flow that a session came from, or None."""
-    return next((flow for flow in _flows.values() if flow.session is session), None)
+def _show(shown: LoginWidget | LexofficeSession) -> None:
+    if _shell() is None:
+        sys.stdout.write(f"{shown!r}\n")
+        return
+    from IPython.display import display
+
+    display(shown)
 
 
-def waiting_flows() -> list[LoginFlow]:
-    """Gives the sign-ins that wait for an answer."""
-    return [flow for flow in _flows.values() if flow.state in ("ready", "waiting", "exchanging", "failed")]
+def names() -> list[str]:
+    """Gives the names under which `login()` gave a session."""
+    return list(_sign_ins)
+
+
+def session_named(name: str) -> LexofficeSession | None:
+    """Gives the session that `login()` gave last under a name, or None."""
+    known = _sign_ins.get(name)
+    return known.flow.session if known else None
+
+
+def signed_in_sessions() -> dict[str, LexofficeSession]:
+    """Gives the sessions that somebody is signed in with, by name."""
+    return {name: known.flow.session for name, known in _sign_ins.items() if known.flow.session.signed_in}
+
+
+def waiting_texts() -> list[str]:
+    """Says of each sign-in that waits, in one line, that it does."""
+    flows = [known.flow for known in _sign_ins.values()]
+    return [
+        text("status.waiting.magic", provider=flow.request.issuer or flow.request.provider)
+        for flow in flows
+        if flow.state in ("ready", "waiting", "exchanging") or (flow.state == "failed" and flow.link)
+    ]
 
 
 def forget(session: LexofficeSession) -> None:
     """Drops a session's flow after log-out, so that the next login begins anew; its card says that it is over."""
-    for name, flow in list(_flows.items()):
-        if flow.session is session:
-            flow.refresh()
-            flow.close()
-            del _flows[name]
-            _cards.pop(name, None)
+    for name, known in list(_sign_ins.items()):
+        if known.flow.session is session:
+            known.flow.refresh()
+            known.flow.close()
+            del _sign_ins[name]
 
 
 def close_all() -> None:
     """Ends everything that this process holds: listeners, timers, cards, tokens."""
-    for name, flow in list(_flows.items()):
+    for flow in list(_all_flows):
         flow.close()
-        flow.session.forget()
-        card = _cards.pop(name, None)
-        if card is not None:
-            card.close()
-        del _flows[name]
-
-
-def needs_person(error: BaseException) -> bool:
-    """Tells whether an error only says that nobody is there to sign in."""
-    return isinstance(error, SignedOut) and error.code == "signed_out_no_person"
-
-
-def waiting_text(flow: LoginFlow) -> str:
-    """Says in one line that a sign-in waits."""
-    return text("status.waiting.magic", provider=flow.request.issuer or flow.request.provider)
+    for card in list(_all_cards):
+        card.close()
+    for session in list(_all_sessions):
+        session.forget()
+    _sign_ins.clear()
+    quiet_log.stop_hiding(_shell())

@@ -53,6 +53,8 @@ def _converse(flow: LoginFlow, read: Read) -> None:
     """Asks until somebody is signed in; says what was wrong with an answer, pasted or caught, once."""
     link = told = None
     while flow.state != "signed_in":
+        if flow.state == "closed":
+            raise SignedOut("signed_out_waiting")
         problem = flow.problem
         if problem is not None and problem is not told:
             if flow.state == "failed" and not flow.link:

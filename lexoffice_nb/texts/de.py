@@ -110,9 +110,16 @@ TEXTS = {
     "logout.done": "Abgemeldet. {name} wurde aus dem Notebook entfernt, und der Anbieter hat die Token widerrufen.",
     "logout.done.key": "Abgemeldet. {name} wurde aus dem Notebook entfernt; "
     "der Schlüssel selbst gilt weiter, bis Sie ihn beim Anbieter löschen.",
+    "logout.waiting": "Die wartende Anmeldung ist beendet, und {name} wurde aus dem Notebook entfernt. "
+    "Angemeldet war niemand.",
     "logout.failed": "Sie sind hier abgemeldet. Der Anbieter hat den Widerruf der Token nicht bestätigt: {what}",
     # --- the command line ---
     "cli.sandbox.remedy": "Beenden Sie das Programm, das im Weg ist (oder nutzen Sie es, wenn es eine Sandbox ist), oder wählen Sie mit --port einen anderen Port.",
+    "usage.unknown_option": "Die Option {option} gibt es nicht; es gibt {known}",
+    "usage.expected": "Nach {option} fehlt ein Wert",
+    "usage.arguments": "Zu viele oder unpassende Argumente (sie werden hier nicht wiederholt); richtig ist {usage}",
+    "usage.quotation": "Es fehlt ein Anführungszeichen",
+    "usage.provider_or_issuer": "--provider und --issuer schließen einander aus",
     # --- errors: what happened and why; then what to do now ---
     "unknown_provider": "Es gibt keinen Anbieter namens {name!r}.",
     "unknown_provider.next": "Wählen Sie einen von diesen: {known}; "
@@ -166,6 +173,8 @@ TEXTS = {
     "port_taken": "Den Port {port} aus der Redirect-URI belegt ein anderes Programm.",
     "port_taken.next": "Beenden Sie dieses Programm oder wählen Sie einen anderen Port (--redirect-uri); "
     "versuchen Sie es dann erneut.",
+    "port_refused": "Dieser Rechner lässt die Verwendung von Port {port} nicht zu ({reason}).",
+    "port_refused.next": "Wählen Sie einen anderen Port ab 1024 und versuchen Sie es dann erneut.",
     "no_login_url": "Es wurde noch kein Anmeldelink erzeugt, daher wird auch kein Callback erwartet.",
     "no_login_url.next": "Rufen Sie zuerst get_login_url() auf und öffnen Sie den Link, den Sie erhalten.",
     "callback_empty": "Es wurde nichts eingefügt.",
@@ -207,6 +216,9 @@ TEXTS = {
     "callback_used.next": "Beginnen Sie noch einmal mit dem neuesten Anmeldelink.",
     "attempt_expired": "Dieser Anmeldelink war älter als {minutes} Minuten; seine Antwort wird nicht mehr angenommen.",
     "attempt_expired.next": "Verwenden Sie den neuen Link; das dauert nur wenige Sekunden.",
+    "link_expired": "Der Anmeldelink hat {minutes} Minuten auf eine Antwort gewartet; "
+    "jetzt wird sie nicht mehr angenommen.",
+    "link_expired.next": "Versuchen Sie es erneut: Ein neuer Link dauert nur wenige Sekunden.",
     "iss_differs": "Die Antwort gibt an, von einem anderen Anbieter als {host} zu kommen; sie wurde deshalb abgelehnt.",
     "iss_differs.next": "Versuchen Sie es erneut; geschieht das wieder, informieren Sie den Anbieter.",
     "iss_missing": "Die Antwort nennt nicht den Anbieter, von dem sie kommt, obwohl dieser das zugesagt hat; "
@@ -353,6 +365,10 @@ TEXTS = {
     "name_invalid": "Was dort steht, kann kein Variablenname sein.",
     "name_invalid.next": "Wählen Sie einen wie my_session. "
     "Schlüssel und Adressen gehören nie in eine Zelle: Fügen Sie sie in die Karte ein.",
+    "secret_in_cell": "Schlüssel und Secrets gehören nie in eine Zelle: "
+    "Die Datei des Notebooks und der Verlauf bewahren sie auf.",
+    "secret_in_cell.next": "Löschen Sie die Angabe in der Zelle, ersetzen Sie sie beim Anbieter und fügen Sie die neue "
+    "in die Karte ein; oder setzen Sie LEXOFFICE_API_KEY oder LEXOFFICE_CLIENT_SECRET, bevor der Kernel startet.",
     "callback_interrupted": "Die Anmeldung wurde unterbrochen, bevor ihre Antwort geprüft war.",
     "callback_interrupted.next": "Öffnen Sie den neuen Anmeldelink; das dauert nur wenige Sekunden.",
     "key_empty": "Es wurde nichts eingefügt.",

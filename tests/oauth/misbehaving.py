@@ -157,7 +157,8 @@ class Provider:
         code = secrets.token_urlsafe(32)
         self._granted[code] = request
         answer = {"code": code, "state": request["state"], "iss": self.issuer}
-        return f"{request['redirect_uri']}?{urlencode(changed(answer, {**self.callback, **changes}))}"
+        uri = request["redirect_uri"]
+        return f"{uri}{'&' if '?' in uri else '?'}{urlencode(changed(answer, {**self.callback, **changes}))}"
 
     @property
     def token_requests(self) -> int:
