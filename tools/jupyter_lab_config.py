@@ -27,7 +27,9 @@ class KernelsOfThisEnvironment(KernelSpecManager):
 c.ServerApp.kernel_spec_manager_class = KernelsOfThisEnvironment
 
 # No question about news at the first start, and no call to the internet: for news, new versions or extensions.
+# The page asks whatever the server says, unless its own default setting is another (overrides.json).
 c.LabApp.news_url = None
+c.LabApp.app_settings_dir = str(Path(__file__).with_name("lab_settings"))
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.extension_manager = "readonly"
 

@@ -149,6 +149,7 @@ class ApiSession(requests.Session):
         except ValueError:
             whole = ""
         if not is_allowed(whole, named_by=self._api_base):
+            resp.close()
             host = from_server(Origin.of(resp.url).host)
             raise ServerTrouble("api_redirect", status=resp.status_code, path=path_of(resp.url), host=host)
         return target

@@ -28,12 +28,14 @@ _BARE = ("ready", "closed", "signed_out")
 
 def card(flow: LoginFlow) -> dict[str, Any]:
     """Gives the whole card for a flow as it stands, in the person's language."""
+    # Read first: a card that mixes two moments must not count as the newer one.
+    version = flow.version
     # Taken once: the session may be signed out in another thread while this is drawn.
     receipt = flow.session.receipt() if flow.state == "signed_in" else None
     state = "signed_out" if receipt and not receipt.signed_in else str(flow.state)
     return {
         "kind": "card",
-        "version": flow.version,
+        "version": version,
         "lang": current_language(),
         # A card whose session was signed out later must not go on saying that somebody is signed in.
         "state": "closed" if state == "signed_out" else state,

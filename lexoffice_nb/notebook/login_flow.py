@@ -110,8 +110,11 @@ class LoginFlow(HasTraits):
         """
         with self._working:
             told(self._take(callback))
-            if self._attempt is None:
-                self._release(PAGE_ARRIVES_SECONDS)
+            if self.state == "failed" and self._attempt is None:
+                self._release(PAGE_ARRIVES_SECONDS)  # before anybody can try again on the same port
+        if self._attempt is None:
+            # Not under the lock: another callback may wait for it, and its page goes through this port as well.
+            self._release(PAGE_ARRIVES_SECONDS)
 
     def try_key(self, key: Secret) -> None:
         """Takes an API key if the API knows it. What is wrong with it becomes `problem`."""
@@ -294,6 +297,6 @@ class LoginFlow(HasTraits):
         def run() -> None:
             problem = problem_of(work)
             if problem is not None:
-                self.refuse(problem)  # else it would be printed into whatever cell is running
+                problem_of(lambda: self.refuse(problem))  # raised, it would be printed into whatever cell is running
 
         threading.Thread(target=run, name="lexoffice-nb sign-in", daemon=True).start()

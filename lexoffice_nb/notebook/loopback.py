@@ -8,12 +8,8 @@ or printed, because every request may carry an authorization code.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import enum
-import errno
-import hashlib
-import html
 import math
 import os
 import queue
@@ -27,176 +23,23 @@ import weakref
 from collections import deque
 from dataclasses import dataclass, field, replace
 from functools import partial
-from http import HTTPStatus
-from string import Template
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qsl
 
+from lexoffice_nb.notebook.loopback_page import FAILED, NOT_FOUND, Page, response
+from lexoffice_nb.notebook.loopback_sockets import CONNECTIONS, PortTaken, reserve
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from types import TracebackType
 
-_HOST = "127.0.0.1"
 _REQUEST_LINE_LIMIT = 16 * 1024
 _HEAD_LIMIT = 64 * 1024
-_CONNECTIONS = 128
 _READ_SECONDS = 10.0  # for the whole request: a sender of one byte a second must not have ten seconds for each byte
 _SEND_SECONDS = 5.0
 _LINGER_SECONDS = 1.0
-_PORT_ATTEMPTS = 32
 
-
-@dataclass(frozen=True)
-class Page:
-    """What the browser tab shows.
-
-    Attributes:
-        title: The heading and the tab's title, plain text.
-        text: The message, plain text; line breaks are kept.
-        ok: Whether the page shows the sign of success or of a problem.
-        status: The HTTP status.
-        lang: The language of the texts (BCP 47), for screen readers.
-    """
-
-    title: str
-    text: str
-    ok: bool = True
-    status: int = 200
-    lang: str = "en"
-
-
-NOT_FOUND = Page(
-    "Nothing to see here",
-    "This address only receives the answer of a sign-in that was started in a notebook or a terminal.\n"
-    "You can close this tab.",
-    ok=False,
-    status=404,
-)
-FAILED = Page(
-    "This did not work",
-    "The answer arrived, but it could not be handled. Go back to where you started the sign-in and start it again.",
-    ok=False,
-    status=500,
-)
-
-
-class PortTaken(OSError):
-    """The port that was asked for is in use on 127.0.0.1 or ::1.
-
-    Attributes:
-        port: The port that was asked for.
-    """
-
-    def __init__(self, port: int) -> None:
-        super().__init__(
-            errno.EADDRINUSE,
-            f"port {port} on this machine is in use by another program, which would receive the callback. "
-            "Stop that program, or choose another port (0 takes a free one).",
-        )
-        self.port = port
-
-    def __reduce__(self) -> tuple[type[PortTaken], tuple[int]]:
-        return type(self), (self.port,)
-
-
-# --- the page -------------------------------------------------------------------------------------------------------
-
-_SCRIPT = 'history.replaceState(null, "", location.pathname)'  # the code leaves the address bar and the history entry
-
-# The colours are those of the sign-in card (JupyterLab's own): words have the text colour, only the icon is coloured.
-_STYLE = """
-:root { color-scheme: light dark; --back: #f5f5f5; --card: #fff; --edge: #bdbdbd; --line: #e0e0e0;
-  --text: rgba(0, 0, 0, 0.87); --soft: rgba(0, 0, 0, 0.65); --ok: #388e3c; --problem: #d32f2f; }
-@media (prefers-color-scheme: dark) {
-  :root { --back: #111; --card: #212121; --edge: #616161; --line: #424242;
-    --text: rgba(255, 255, 255, 0.87); --soft: rgba(255, 255, 255, 0.67); --ok: #4caf50; --problem: #f44336; }
-}
-* { box-sizing: border-box; }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 24px 16px 12vh;
-  background: var(--back); color: var(--text);
-  font: 15px/1.55 system-ui, -apple-system, "Segoe UI", helvetica, arial, sans-serif; }
-main { width: 100%; max-width: 460px; overflow: hidden; background: var(--card); border: 1px solid var(--edge);
-  border-radius: 6px; overflow-wrap: anywhere; }
-.mark { display: flex; align-items: center; gap: 10px; margin: 0; padding: 12px 24px; font-weight: 600;
-  border-bottom: 1px solid var(--line); }
-.mark svg { flex: none; width: 24px; height: 24px; margin-left: -3px; fill: none; stroke-width: 2;
-  stroke-linecap: round; stroke-linejoin: round; }
-.ok svg { stroke: var(--ok); }
-.problem svg { stroke: var(--problem); }
-h1 { margin: 0; padding: 24px 24px 0; font-size: 22px; line-height: 1.3; font-weight: 600; text-wrap: balance; }
-.text { margin: 0; padding: 8px 24px 28px; color: var(--soft); white-space: pre-line; }
-"""
-
-_ICONS = {
-    True: '<circle cx="12" cy="12" r="9"/><path d="m8 12.4 2.7 2.7L16 9.6"/>',
-    False: '<path d="M12 3.5 21.5 20h-19Z"/><path d="M12 10v4.5M12 17.3v.1"/>',
-}
-_WORDS = {"en": {True: "Done", False: "Problem"}, "de": {True: "Fertig", False: "Problem"}}  # never an icon alone
-
-_HTML = Template("""<!doctype html>
-<html lang="$lang">
-<head>
-<meta charset="utf-8">
-<script>$script</script>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>$style</style>
-</head>
-<body>
-<main>
-<div role="status">
-<p class="mark $kind"><svg viewBox="0 0 24 24" aria-hidden="true">$icon</svg>$word</p>
-<h1>$title</h1>
-<p class="text">$text</p>
-</div>
-</main>
-</body>
-</html>
-""")
-
-
-def _source_hash(source: str) -> str:
-    digest = hashlib.sha256(source.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
-
-
-# No CORS header, no cookie, no redirect, no Server header: the page is for the one tab that asked for it.
-_HEADERS = (
-    "Content-Type: text/html; charset=utf-8",
-    "Cache-Control: no-store",
-    "Referrer-Policy: no-referrer",
-    "X-Content-Type-Options: nosniff",
-    "Content-Security-Policy: default-src 'none'; "
-    f"style-src {_source_hash(_STYLE)}; script-src {_source_hash(_SCRIPT)}; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    "Connection: close",
-)
-
-
-def _render(page: Page) -> bytes:
-    words = _WORDS.get(page.lang.partition("-")[0].lower(), _WORDS["en"])
-    return _HTML.substitute(
-        lang=html.escape(page.lang),
-        title=html.escape(page.title),
-        text=html.escape(page.text),
-        kind="ok" if page.ok else "problem",
-        icon=_ICONS[page.ok],
-        word=words[page.ok],
-        script=_SCRIPT,
-        style=_STYLE,
-    ).encode("utf-8", "replace")
-
-
-def _response(page: Page, *, with_body: bool = True, headers: Iterable[str] = ()) -> bytes:
-    body = _render(page)
-    head = (
-        f"HTTP/1.1 {page.status} {HTTPStatus(page.status).phrase}",
-        *_HEADERS,
-        *headers,
-        f"Content-Length: {len(body)}",
-    )
-    return "\r\n".join((*head, "", "")).encode() + (body if with_body else b"")
-
+__all__ = ["FAILED", "NOT_FOUND", "LoopbackListener", "Page", "PortTaken"]
 
 # --- the request ----------------------------------------------------------------------------------------------------
 
@@ -243,70 +86,6 @@ class _Request:
         return any(name in ("code", "state", "error") for name, _ in parse_qsl(self.query, keep_blank_values=True))
 
 
-# --- the sockets ----------------------------------------------------------------------------------------------------
-
-
-def _listening(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
-    """Binds and listens so that no other process can have the same address, and a re-run can have it again.
-
-    Windows: SO_REUSEADDR would let any process take over the port, SO_EXCLUSIVEADDRUSE forbids exactly that. Linux
-    and macOS: SO_REUSEADDR only passes over connections in TIME_WAIT; while a socket listens, nobody else can bind
-    its address (macOS lets others have the wildcard address, but the more specific one, ours, gets the connections).
-    SO_REUSEPORT, which does share a port, is never set.
-    """
-    sock = socket.socket(family, socket.SOCK_STREAM)  # not inheritable, as all sockets of Python (PEP 446)
-    try:
-        if sys.platform == "win32":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((host, port))
-        sock.listen(_CONNECTIONS)  # at once: a bound socket that does not listen could still be shared
-        sock.setblocking(False)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _is_taken(error: OSError) -> bool:
-    # Windows answers EACCES where somebody else holds the port exclusively.
-    return error.errno == errno.EADDRINUSE or (sys.platform == "win32" and error.errno == errno.EACCES)
-
-
-def _listening_on_ipv6(port: int) -> socket.socket | None:
-    """The same port on ::1, or None on a machine without IPv6."""
-    if not socket.has_ipv6:
-        return None
-    try:
-        return _listening(socket.AF_INET6, "::1", port)
-    except OSError as error:
-        if error.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL):
-            return None
-        raise
-
-
-def _reserve(port: int) -> list[socket.socket]:
-    """The listening sockets: 127.0.0.1 first, then ::1 with the same port."""
-    for _ in range(_PORT_ATTEMPTS):
-        sockets: list[socket.socket] = []
-        try:
-            sockets.append(_listening(socket.AF_INET, _HOST, port))
-            second = _listening_on_ipv6(sockets[0].getsockname()[1])
-        except OSError as error:
-            for sock in sockets:
-                sock.close()
-            if not _is_taken(error):
-                raise
-            if port:
-                raise PortTaken(port) from None
-            continue  # somebody has this number on ::1: another one then
-        return [*sockets, second] if second else sockets
-    raise OSError(errno.EADDRINUSE, "no port was found that is free on both 127.0.0.1 and ::1")
-
-
 # --- the listener ---------------------------------------------------------------------------------------------------
 
 
@@ -332,21 +111,22 @@ class LoopbackListener:
 
     It binds and serves at once, in two daemon threads, until :meth:`close`. Only a GET of the exact path with the
     exact ``Host`` and a query with ``code``, ``state`` or ``error`` reaches ``on_callback``; anything else is refused
-    and does not end the wait. ``localhost`` is refused too: no link of ours leads there (RFC 8252, section 8.3, advises
-    against it), it may resolve to ::1, and a browser would send Jupyter's cookies along. As it may resolve to ::1, the
-    same port is held there, and everything that arrives is refused: no other process can receive the callback.
+    and does not end the wait. ``localhost`` is refused too, unless the redirect URI is registered with it (RFC 8252,
+    section 8.3, advises against it: a browser would send Jupyter's cookies along). As it may resolve to ::1, the same
+    port is held there, and what arrives is refused: no other process can receive the callback.
 
     Args:
         on_callback: Gets the callback URL as received and gives the page to show. Called in a thread of the listener,
             one call at a time, never begun after :meth:`close`. What it raises becomes the ``failed`` page, without
             details.
+        host: The host of the redirect URI; ``localhost`` only for servers that take no other.
         port: The port; 0 takes a free one. A fixed one is for authorization servers that compare the whole URI.
         path: The path of the redirect URI.
         not_found: The page of every refusal (404, 405, 414, 421, ...), in the person's language.
         failed: The page shown when ``on_callback`` raises.
 
     Attributes:
-        redirect_uri: What to send as ``redirect_uri``, with the literal IP address.
+        redirect_uri: What to send as ``redirect_uri``.
         port: The port that is really bound.
 
     Raises:
@@ -358,6 +138,7 @@ class LoopbackListener:
         self,
         on_callback: Callable[[str], Page],
         *,
+        host: Literal["127.0.0.1", "localhost"] = "127.0.0.1",
         port: int = 0,
         path: str = "/callback",
         not_found: Page = NOT_FOUND,
@@ -366,10 +147,11 @@ class LoopbackListener:
         if not path.startswith("/") or not path.isascii() or not path.isprintable() or set(path) & set("?# "):
             raise ValueError("the path of a loopback redirect URI starts with / and has no space, query or fragment")
         self._on_callback, self._path, self._not_found, self._failed = on_callback, path, not_found, failed
-        self._listening = _reserve(port)
+        self._listening = reserve(port)
         self.port: int = self._listening[0].getsockname()[1]
-        self.redirect_uri = f"http://{_HOST}:{self.port}{path}"
-        self._host = f"{_HOST}:{self.port}"
+        self._host = f"{host}:{self.port}"
+        self.redirect_uri = f"http://{self._host}{path}"
+        self._answers_ipv6 = host == "localhost"
         self._connections: dict[_Connection, None] = {}  # in the order of their arrival
         self._callbacks: queue.SimpleQueue[tuple[_Connection, str] | None] = queue.SimpleQueue()
         self._answers: deque[tuple[_Connection, bytes]] = deque()
@@ -439,11 +221,11 @@ class LoopbackListener:
 
     def _answer_to(self, url: str) -> bytes:
         if self.closed:  # a second tab, in the queue while the first one ended the wait
-            return _response(replace(self._not_found, status=410))
+            return response(replace(self._not_found, status=410))
         try:
-            return _response(self._on_callback(url))
+            return response(self._on_callback(url))
         except BaseException:  # noqa: BLE001 - whatever it is, it must neither be printed nor end the wait
-            return _response(self._failed)
+            return response(self._failed)
 
     # -- the thread that reads and writes
 
@@ -452,7 +234,8 @@ class LoopbackListener:
         self._waker.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ, self._clear_wake)
         for number, sock in enumerate(self._listening):
-            self._selector.register(sock, selectors.EVENT_READ, partial(self._accept, sock, number == 0))
+            answers = number == 0 or self._answers_ipv6
+            self._selector.register(sock, selectors.EVENT_READ, partial(self._accept, sock, answers))
 
     def _wake(self) -> None:
         with self._lock, contextlib.suppress(OSError):  # full: it wakes anyway; closed: nobody is left to wake
@@ -521,7 +304,7 @@ class LoopbackListener:
             if not self._drop_oldest_reader():
                 time.sleep(0.05)
             return
-        if len(self._connections) >= _CONNECTIONS and not self._drop_oldest_reader():
+        if len(self._connections) >= CONNECTIONS and not self._drop_oldest_reader():
             sock.close()
             return
         sock.setblocking(False)
@@ -603,7 +386,7 @@ class LoopbackListener:
     def _refuse(self, connection: _Connection, status: int, method: str = "GET") -> None:
         headers = ("Allow: GET",) if status == 405 else ()
         page = replace(self._not_found, ok=False, status=status)
-        self._send(connection, _response(page, with_body=method != "HEAD", headers=headers))
+        self._send(connection, response(page, with_body=method != "HEAD", headers=headers))
 
     def _send(self, connection: _Connection, data: bytes) -> None:
         if connection not in self._connections:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
@@ -37,7 +38,8 @@ class Expected:
 
 def clean(pasted: str) -> str:
     """Takes off what terminals, mail programs and web pages add to a pasted URL."""
-    text = "".join(_PASTE_MARKS.sub("", pasted).split())
+    # No white space, nor anything that cannot be seen, is part of a URL.
+    text = "".join(c for c in _PASTE_MARKS.sub("", pasted) if unicodedata.category(c)[0] not in "CZ")
     return text.strip(_AROUND).replace("&amp;", "&")
 
 

@@ -17,6 +17,7 @@ from lexoffice_nb.texts import use_language
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 CALLBACK = "http://127.0.0.1:51234/callback"
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -74,7 +75,7 @@ class Server:
                 self.end_headers()
                 self.wfile.write(answer.body)
 
-            do_GET = do_POST = do_HEAD = do_CONNECT = do_PUT = answer
+            do_GET = do_POST = do_HEAD = do_CONNECT = do_PUT = answer  # noqa: N815 - http.server's names
 
             def log_message(self, *args: object) -> None: ...
 
@@ -116,9 +117,21 @@ def other() -> Iterator[Server]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def signing_key(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Made once: it takes longer than everything else that a sandbox does when it starts."""
+    folder = tmp_path_factory.mktemp("key") / "data"
+    with Sandbox(data_dir=folder):
+        return (folder / "signing-key.json").read_bytes()
+
+
 @pytest.fixture
-def box(tmp_path: Any) -> Iterator[Sandbox]:
-    with Sandbox(data_dir=tmp_path / "data") as box:
+def box(tmp_path: Path, signing_key: bytes) -> Iterator[Sandbox]:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    (folder / "signing-key.json").touch(0o600)
+    (folder / "signing-key.json").write_bytes(signing_key)
+    with Sandbox(data_dir=folder) as box:
         yield box
 
 

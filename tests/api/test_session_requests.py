@@ -123,7 +123,7 @@ class TestTheBearerGoesToTheOriginOfTheApiOnly:
     def test_a_public_api_cannot_redirect_to_this_machine(self, session, other):
         remote = ApiSession(session._source, "https://api.invalid")
         response = requests.Response()
-        response.status_code, response.url = 302, "https://api.invalid/go"
+        response.status_code, response.url, response.raw = 302, "https://api.invalid/go", io.BytesIO()
         response.headers["Location"] = f"{other.url}/x"
         with pytest.raises(errors.ServerTrouble):
             remote.get_redirect_target(response)
@@ -250,9 +250,7 @@ class TestA401:
 
     def test_without_a_refresh_token_is_clear(self, box, signed_in, monkeypatch):
         session = signed_in(box)
-        monkeypatch.setattr(
-            session._source, "_tokens", type(session.tokens)(session.tokens.access_token), raising=True
-        )
+        monkeypatch.setattr(session._source, "_tokens", type(session.tokens)(session.tokens.access_token), raising=True)
         box.expire_access_tokens()
         with pytest.raises(errors.Unauthorized, match="nothing to renew it with"):
             session.get("/v1/profile")

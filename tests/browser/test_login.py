@@ -26,6 +26,7 @@ FIRST_NOTEBOOK = ROOT / "notebooks" / "01_first_login.ipynb"
 
 def test_three_clicks_and_no_typing_give_an_authenticated_session(notebook: Notebook) -> None:
     notebook.open(FIRST_NOTEBOOK)
+    expect(notebook.page.get_by_text("Jupyter news")).to_have_count(0)  # the first click is not for a question
     notebook.run(2)
     link = login_link(notebook, 2)
     notebook.screenshot("first-login-1-card")
@@ -229,7 +230,7 @@ def test_an_api_key_made_on_the_key_page_signs_in(notebook: Notebook) -> None:
     tab = notebook.popup(card.get_by_role("link", name="Open key page"))
     sign_in(tab) if tab.get_by_role("button", name="Sign in as Erika Muster").is_visible() else None
     tab.get_by_role("textbox").first.fill("from a test")
-    tab.get_by_role("button", name="Make a key").click()
+    tab.get_by_role("button", name="Create key").click()
     notebook.screenshot("api-key-page", tab)
     key = tab.locator("code, output").first.inner_text().strip()
     field.fill(key)

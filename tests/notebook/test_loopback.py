@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from lexoffice_nb.notebook import loopback
+from lexoffice_nb.notebook import loopback, loopback_sockets
 from lexoffice_nb.notebook.loopback import LoopbackListener, Page, PortTaken
 
 if TYPE_CHECKING:
@@ -175,14 +175,14 @@ def test_fixed_port_that_is_taken_only_on_ipv6_is_refused_and_nothing_stays_boun
 
 def test_another_port_is_taken_when_the_first_one_is_not_free_on_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every port that the system proposes first is taken on ::1 before the listener gets there."""
-    real, thieves = loopback._listening_on_ipv6, []
+    real, thieves = loopback_sockets._listening_on_ipv6, []
 
     def stolen_once(port: int) -> socket.socket | None:
         if not thieves:
             thieves.append(real(port))
         return real(port)
 
-    monkeypatch.setattr(loopback, "_listening_on_ipv6", stolen_once)
+    monkeypatch.setattr(loopback_sockets, "_listening_on_ipv6", stolen_once)
     with contextlib.closing(LoopbackListener(lambda url: DONE)) as listener, contextlib.closing(thieves[0]) as thief:
         assert listener.port != thief.getsockname()[1]
         assert request(listener.port, host="[::1]", address="::1").status == 421
@@ -193,14 +193,14 @@ def test_machine_without_ipv6_goes_on_with_ipv4(monkeypatch: pytest.MonkeyPatch,
     if reason is None:
         monkeypatch.setattr(socket, "has_ipv6", False)
     else:
-        real = loopback._listening
+        real = loopback_sockets._listening
 
         def without_ipv6(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
             if family == socket.AF_INET6:
                 raise OSError(reason, "no IPv6 here")
             return real(family, host, port)
 
-        monkeypatch.setattr(loopback, "_listening", without_ipv6)
+        monkeypatch.setattr(loopback_sockets, "_listening", without_ipv6)
     waiting = Wait()
     with contextlib.closing(waiting.listener):
         assert request(waiting.port).status == 200
@@ -294,6 +294,17 @@ def test_callback_url_is_handed_over_as_received(wait: Wait, query: str) -> None
 def test_other_host_is_421(wait: Wait, host: str) -> None:
     assert request(wait.port, host=host.format(wait.port)).status == 421
     assert wait.caught == []
+
+
+def test_localhost_is_answered_only_where_the_redirect_uri_is_registered_with_it() -> None:
+    """A browser may come by ::1 then; both addresses are ours."""
+    waiting = Wait(host="localhost")
+    with contextlib.closing(waiting.listener):
+        assert waiting.listener.redirect_uri == f"http://localhost:{waiting.port}/callback"
+        for address in ("127.0.0.1", "::1"):
+            assert request(waiting.port, host=f"localhost:{waiting.port}", address=address).status == 200
+            assert request(waiting.port, address=address).status == 421
+        assert waiting.caught == [f"http://localhost:{waiting.port}/callback?code=abc&state=xyz"] * 2
 
 
 def test_missing_or_repeated_host_is_421(wait: Wait) -> None:
