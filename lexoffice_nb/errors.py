@@ -214,8 +214,8 @@ def shielded(function: Callable[P, T]) -> Callable[P, T]:
     """Keeps secrets out of tracebacks: whatever ends `function` is raised anew, with no frame below this one.
 
     A traceback under `%xmode Verbose`, a debugger or an error tracker shows the local variables of every frame,
-    here codes, verifiers and headers. Raising outside the `except` block leaves no context behind either. What is not
-    an error of ours comes out as an `InternalError`.
+    here codes, verifiers and headers. Raising outside the `except` block leaves no context behind either. What is no
+    error of ours and no interrupt comes out as an `InternalError`.
 
     An interrupt at the very first step of `function` still shows its arguments: pass secrets as `Secret`.
     """
@@ -233,13 +233,14 @@ def shielded(function: Callable[P, T]) -> Callable[P, T]:
         try:
             raise fresh
         finally:
+            fresh.__context__ = None  # whatever else was being handled, with frames of its own
             del fresh  # else the error and this frame keep each other alive
 
     return shield
 
 
 def _without_frames(error: BaseException) -> BaseException:
-    if isinstance(error, (LexofficeError, KeyboardInterrupt, SystemExit, GeneratorExit)):
+    if isinstance(error, LexofficeError) or not isinstance(error, Exception):  # KeyboardInterrupt, SystemExit, …
         error.__traceback__ = error.__context__ = error.__cause__ = None
         return error
     return InternalError(f"{type(error).__name__} at {_place(error.__traceback__)}")

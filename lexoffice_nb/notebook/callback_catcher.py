@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from lexoffice_nb.errors import LoginError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from lexoffice_nb.errors import LexofficeError
 
+Host = Literal["127.0.0.1", "localhost"]
 CALLBACK_PATH = "/callback"
 # A port that no browser connects to (the Fetch standard blocks it), so that nobody on this machine can be listening
 # there for a callback that is meant to be pasted.
@@ -22,10 +23,10 @@ PASTE_ONLY_REDIRECT_URI = f"http://127.0.0.1:1{CALLBACK_PATH}"
 
 
 def can_be_caught(redirect_uri: str) -> bool:
-    """Tells whether the listener serves a redirect URI: `http` and the literal 127.0.0.1 (RFC 8252 section 8.3)."""
+    """Tells whether the listener serves a redirect URI: `http`, and the literal 127.0.0.1 or `localhost`."""
     try:
         parts = urlsplit(redirect_uri)
-        return parts.scheme == "http" and parts.hostname == "127.0.0.1" and parts.port != 0
+        return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost") and parts.port != 0
     except ValueError:
         return False
 
@@ -55,12 +56,14 @@ class CallbackCatcher:
         with self._lock:
             if self._listener is None or self._listener.closed:
                 parts = urlsplit(wanted or f"http://127.0.0.1:{port}{CALLBACK_PATH}")
-                self._listener = self._open((parts.port or 80) if wanted else port, parts.path or "/")
+                host: Host = "localhost" if parts.hostname == "localhost" else "127.0.0.1"
+                self._listener = self._open(host, (parts.port or 80) if wanted else port, parts.path or "/")
             return wanted or self._listener.redirect_uri
 
-    def _open(self, port: int, path: str) -> LoopbackListener:
+    def _open(self, host: Host, port: int, path: str) -> LoopbackListener:
+        not_found = page("not_found", 404)
         try:
-            return LoopbackListener(self._on_callback, port=port, path=path, not_found=page("not_found", 404))
+            return LoopbackListener(self._on_callback, host=host, port=port, path=path, not_found=not_found)
         except PortTaken:
             problem = LoginError("port_taken", port=port)
         except OSError as error:  # a port below 1024, a sandboxed process

@@ -17,13 +17,8 @@ from typing import TYPE_CHECKING
 from traitlets import Bool, Enum, HasTraits, Instance, Int, Unicode
 
 from lexoffice_nb.errors import CallbackError, LexofficeError, LoginError, Unauthorized, shielded
-from lexoffice_nb.notebook.callback_catcher import (
-    PASTE_ONLY_REDIRECT_URI,
-    CallbackCatcher,
-    can_be_caught,
-    page,
-    refusal,
-)
+from lexoffice_nb.notebook import callback_catcher
+from lexoffice_nb.notebook.callback_catcher import PASTE_ONLY_REDIRECT_URI, CallbackCatcher, can_be_caught
 from lexoffice_nb.notebook.problems import problem_of
 from lexoffice_nb.notebook.sign_in_request import GivenSecrets, SignInRequest, find_provider, read_key
 from lexoffice_nb.oauth.login import ATTEMPT_SECONDS, LexofficeLogin
@@ -38,8 +33,7 @@ if TYPE_CHECKING:
     from lexoffice_nb.oauth.provider import Provider
 
 PAGE_WAITS_SECONDS = 8.0
-# For the browser's page to get through before the port is given back.
-PAGE_ARRIVES_SECONDS = 2.0
+PAGE_ARRIVES_SECONDS = 2.0  # before the port is given back
 
 
 class LoginFlow(HasTraits):
@@ -145,13 +139,13 @@ class LoginFlow(HasTraits):
 
     def _prepare(self) -> None:
         self.provider = find_provider(self.request)
-        key = self._secrets.api_key if self.request.api_key else None
+        key = self._secrets.api_key
         if not self.request.api_key:
             self._new_attempt()
-        if key is not None:
+        elif key is not None:
             self._take_key(key)
-        else:
-            self._change("waiting", problem=None)
+            return
+        self._change("waiting", problem=None)
 
     def _new_attempt(self) -> None:
         provider = self.provider
@@ -168,11 +162,8 @@ class LoginFlow(HasTraits):
                 provider,
                 self._secrets.client_secret,
             )
-            link = self._attempt.get_login_url()
-            if not link.isascii() or not link.isprintable():
-                # Printed in a terminal, it could do anything there.
-                raise LoginError("endpoint_not_allowed", host=provider.name, endpoint="authorization_endpoint")
-            self.link, self.host = link, str(Origin.of(link)).split("://", 1)[1]
+            self.link = self._attempt.get_login_url()
+            self.host = str(Origin.of(self.link)).split("://", 1)[1]
             self._expire_later(self._attempt)
 
     def _listen(self, wanted: str | None) -> str:
@@ -190,10 +181,11 @@ class LoginFlow(HasTraits):
         try:
             problem = outcome.get(timeout=PAGE_WAITS_SECONDS)
         except queue.Empty:
-            return page("checking", 200)
+            return callback_catcher.page("checking", 200)
         if problem is not None:
-            return refusal(problem)
-        return page("done", 200) if self.state == "signed_in" else page("not_found", 410)
+            return callback_catcher.refusal(problem)
+        signed_in = self.state == "signed_in"
+        return callback_catcher.page("done" if signed_in else "not_found", 200 if signed_in else 410)
 
     def _take(self, callback: Secret) -> LexofficeError | None:
         """Exchanges the code in a callback; gives what was wrong with it."""

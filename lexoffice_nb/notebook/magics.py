@@ -195,18 +195,21 @@ class LexofficeMagics(Magics):
 
     def _drop(self, name: str, session: LexofficeSession) -> None:
         """Takes a session out of the notebook: its name if that still is it, `Out`, and the `_` variables."""
-        names, hook = self._shell.user_ns, self._shell.displayhook
-        self._shell.drop_by_id({name: session})
-        outputs = names.get("Out", {})
+        shell = self._shell
+        shell.drop_by_id({name: session})
+        outputs = shell.user_ns.get("Out", {})
         for number in [n for n, value in outputs.items() if _holds(value, session)]:
             del outputs[number]
-        for kept in [n for n in names if re.fullmatch(r"_\d+", n) and _holds(names[n], session)]:
-            del names[kept]
+        # IPython keeps each output twice more: among the variables, and among those that it does not list.
+        for names in (shell.user_ns, shell.user_ns_hidden):
+            for kept in [n for n in names if re.fullmatch(r"_\d+", n) and _holds(names[n], session)]:
+                del names[kept]
+            for kept in ("_", "__", "___"):
+                if _holds(names.get(kept), session):
+                    names[kept] = ""
         for kept in ("_", "__", "___"):
-            if _holds(names.get(kept), session):
-                names[kept] = ""
-            if _holds(getattr(hook, kept, None), session):
-                setattr(hook, kept, "")
+            if _holds(getattr(shell.displayhook, kept, None), session):
+                setattr(shell.displayhook, kept, "")
 
     def leave(self) -> None:
         """Undoes everything: ends the sign-ins and takes the names that are still ours."""

@@ -25,7 +25,6 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.over = False
         self._connections: list[socket.socket] = []
-        self._lock = threading.Lock()
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
         self._timer.name = "lexoffice-nb deadline"
@@ -38,29 +37,23 @@ class Deadline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
-        with self._lock:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
+        while self._connections:
+            self._connections.pop().close()
 
     def watch(self, connection: socket.socket) -> None:
         """Shuts a connection down when the time is over."""
-        with self._lock:
-            # A duplicate: TLS takes the original over before its handshake, which can drip as well.
-            self._connections.append(connection.dup())
-            if self.over:
-                _shut_down(self._connections[-1])
+        # A duplicate: TLS takes the original over before its handshake, which can drip as well.
+        self._connections.append(connection.dup())
+        if self.over:
+            self._end()
 
     def _end(self) -> None:
-        with self._lock:
-            self.over = True
-            for connection in self._connections:
-                _shut_down(connection)
-
-
-def _shut_down(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+        # First this, then the list; `watch` the other way round: so no connection is missed, and no lock is needed that
+        # an interrupt could leave locked.
+        self.over = True
+        for connection in tuple(self._connections):
+            with contextlib.suppress(OSError):  # closed already
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class DeadlineAdapter(HTTPAdapter):

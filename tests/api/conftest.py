@@ -32,6 +32,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     promised: int | None = None
+    stalls: float = 0.0
 
     @classmethod
     def of(cls, value: Any, status: int = 200) -> Answer:
@@ -74,6 +75,7 @@ class Server:
                 self.send_header("Content-Length", str(answer.promised or len(answer.body)))
                 self.end_headers()
                 self.wfile.write(answer.body)
+                server.stopping.wait(answer.stalls)
 
             do_GET = do_POST = do_HEAD = do_CONNECT = do_PUT = answer  # noqa: N815 - http.server's names
 
@@ -117,20 +119,13 @@ def other() -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
-def signing_key(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Made once: it takes longer than everything else that a sandbox does when it starts."""
-    folder = tmp_path_factory.mktemp("key") / "data"
-    with Sandbox(data_dir=folder):
-        return (folder / "signing-key.json").read_bytes()
-
-
 @pytest.fixture
-def box(tmp_path: Path, signing_key: bytes) -> Iterator[Sandbox]:
+def box(tmp_path: Path, quiet_box: Sandbox) -> Iterator[Sandbox]:
+    """A sandbox of the test's own. It takes the other's key, since making one takes longer than all the rest."""
     folder = tmp_path / "data"
     folder.mkdir(mode=0o700)
     (folder / "signing-key.json").touch(0o600)
-    (folder / "signing-key.json").write_bytes(signing_key)
+    (folder / "signing-key.json").write_bytes((quiet_box._data_dir / "signing-key.json").read_bytes())
     with Sandbox(data_dir=folder) as box:
         yield box
 
@@ -159,9 +154,19 @@ def session(box: Sandbox, signed_in: Callable[..., LexofficeSession]) -> Lexoffi
     return signed_in(box)
 
 
+@pytest.fixture(scope="session")
+def quiet_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The sandbox of the tests that change and count nothing of it."""
+    with Sandbox(data_dir=tmp_path_factory.mktemp("quiet") / "data") as box:
+        yield box
+
+
 @pytest.fixture
-def elsewhere(box: Sandbox, server: Server, signed_in: Callable[..., LexofficeSession]) -> LexofficeSession:
-    """A session whose tokens are the sandbox's and whose API is the server that answers as it is told."""
+def elsewhere(
+    request: pytest.FixtureRequest, server: Server, signed_in: Callable[..., LexofficeSession]
+) -> LexofficeSession:
+    """A session whose tokens are a sandbox's and whose API is the server that answers as it is told."""
+    box = request.getfixturevalue("box" if "box" in request.fixturenames else "quiet_box")
     server.answers["/v1/profile"] = [Answer.of({"companyName": "Probe GmbH"})]
     session = signed_in(box, api=server.url)
     server.seen.clear()

@@ -117,7 +117,8 @@ class TestOnTheWire:
     def test_a_content_type_of_the_caller_is_kept(self, elsewhere, server, answer):
         server.answers["/v1/invoices"] = [answer.of({})]
         elsewhere.put("/v1/invoices", json={}, headers={"content-type": "application/vnd.x+json"})
-        assert server.seen[0].headers["Content-Type"] == "application/vnd.x+json"
+        assert server.seen[0].headers["content-type"] == "application/vnd.x+json"
+        assert "Content-Type" not in server.seen[0].headers
         assert server.seen[0].body == b"{}"
 
     def test_a_decimal_nan_is_refused_before_anything_is_sent(self, elsewhere, server):
@@ -129,6 +130,11 @@ class TestOnTheWire:
         server.answers["/v1/files"] = [answer.of({})]
         elsewhere.post("/v1/files", data={"type": "voucher"}, files={"file": ("a.pdf", b"%PDF")})
         assert b'name="type"' in server.seen[0].body
+        assert server.seen[0].headers["Content-Type"].startswith("multipart/form-data")
+
+    def test_json_beside_files_is_left_out_as_it_is_elsewhere(self, elsewhere, server, answer):
+        server.answers["/v1/files"] = [answer.of({})]
+        elsewhere.post("/v1/files", json={"a": 1}, files={"file": ("a.pdf", b"%PDF")})
         assert server.seen[0].headers["Content-Type"].startswith("multipart/form-data")
 
     def test_the_sums_of_the_books_are_exact(self, box, session):

@@ -50,13 +50,22 @@ def refused(session, path="/v1/x", **options):
         (504, errors.ServerTrouble),
     ],
 )
-@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"<html>", b'{"message":"So"}', b"{" * 5000, b'{"details":3}'])
-def test_the_status_decides_the_class_whatever_the_body_is(elsewhere, server, answer, status, kind, body):
-    server.answers["/v1/x"] = [answer(status, body)]
-    error = refused(elsewhere)
-    assert type(error) is kind
-    assert (error.status, error.path, error.issues) == (status, "/v1/x", ())
-    assert len(error._render_traceback_()) == 2
+def test_the_status_decides_the_class_whatever_the_body_is(elsewhere, server, answer, status, kind):
+    for body in (
+        b"",
+        b"null",
+        b"[]",
+        b"<html>",
+        b'{"message":"So"}',
+        b'{"message":{"a":1}}',
+        b"{" * 5000,
+        b'{"details":3}',
+    ):
+        server.answers["/v1/x"] = [answer(status, body)]
+        error = refused(elsewhere)
+        assert type(error) is kind
+        assert (error.status, error.path, error.issues) == (status, "/v1/x", ())
+        assert len(error._render_traceback_()) == 2
 
 
 @pytest.mark.parametrize(
@@ -158,6 +167,10 @@ class TestNoAnswer:
     def test_in_time(self, elsewhere, server, answer):
         server.answers["/v1/x"] = [answer(200, seconds=5)]
         assert refused(elsewhere, timeout=0.1).code == "api_timeout"
+
+    def test_all_of_it_in_time(self, elsewhere, server, answer):
+        server.answers["/v1/x"] = [answer(200, b"{", promised=99, stalls=5)]
+        assert refused(elsewhere, timeout=0.2).code == "api_timeout"
 
     def test_all_of_it(self, elsewhere, server, answer):
         server.answers["/v1/x"] = [answer(200, b"{}", promised=99)]

@@ -102,28 +102,37 @@ class Card:
         self.kernel = kernel
         self.comm_id = comm_id
 
-    def send(self, data: object) -> None:
-        client = self.kernel.client
-        client.shell_channel.send(client.session.msg("comm_msg", {"comm_id": self.comm_id, "data": data}))
+    def send(self, data: object) -> str:
+        """Sends a message to the widget; gives the message's id."""
+        session = self.kernel.client.session
+        message = session.msg("comm_msg", {"comm_id": self.comm_id, "data": data})
+        self.kernel.client.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
 
-    def say(self, content: object) -> None:
+    def say(self, content: object) -> str:
         """Sends a custom message, as `model.send` does."""
-        self.send({"method": "custom", "content": content})
+        return self.send({"method": "custom", "content": content})
 
     def hello(self, language: str = "en-US") -> dict[str, Any]:
         """Asks for the card as it stands."""
-        self.say({"kind": "hello", "lang": language})
-        return self.when(lambda card: True)
+        asked = self.say({"kind": "hello", "lang": language})
+        return self._card(lambda message, _: message["parent_header"].get("msg_id") == asked, 20)
 
     def when(self, wanted: Callable[[dict[str, Any]], object], seconds: float = 20) -> dict[str, Any]:
         """Gives the next card that is as wanted."""
+        return self._card(lambda _, card: wanted(card), seconds)
 
+    def _card(self, wanted: Callable[[Message, dict[str, Any]], object], seconds: float) -> dict[str, Any]:
         def card_of(message: Message) -> dict[str, Any]:
             if message["msg_type"] != "comm_msg" or message["content"]["comm_id"] != self.comm_id:
                 return {}
             return message["content"]["data"].get("content") or {}
 
-        return card_of(self.kernel.hear(lambda m: card_of(m).get("kind") == "card" and wanted(card_of(m)), seconds))
+        def is_wanted(message: Message) -> object:
+            card = card_of(message)
+            return card.get("kind") == "card" and wanted(message, card)
+
+        return card_of(self.kernel.hear(is_wanted, seconds))
 
     def state(self, *states: str) -> dict[str, Any]:
         """Gives the card as soon as it is in one of these states: now, or when it gets there."""

@@ -17,16 +17,15 @@ from lexoffice_nb.notebook.callback_catcher import PASTE_ONLY_REDIRECT_URI, can_
 from lexoffice_nb.notebook.sign_in_request import GivenSecrets
 from lexoffice_nb.oauth import transport
 from lexoffice_nb.oauth.tokens import Secret
+from lexoffice_nb.sandbox import Sandbox, connect
 from lexoffice_nb.sandbox.person import sign_in
 from tests.notebook.conftest import browse, eventually, our_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from lexoffice_nb.notebook.login_flow import LoginFlow
-    from lexoffice_nb.sandbox import Sandbox
-
-NewFlow = "Callable[..., LoginFlow]"
 
 
 @pytest.fixture
@@ -116,7 +115,9 @@ def test_a_refusal_is_said_and_a_new_link_on_the_same_port_can_be_allowed(flow: 
 def test_two_callbacks_at_once_are_exchanged_once(flow: LoginFlow, box: Sandbox) -> None:
     box.settings.slow = 0.3
     callback, before = sign_in(flow.link), exchanges(box)
-    ways = [lambda: flow.answer(Secret(callback)), lambda: flow.answer(Secret(callback)), lambda: browse(callback)]
+    states, pages = set(), []
+    flow.observe(lambda _: states.add(flow.state), names="version")
+    ways = [lambda: flow.answer(Secret(callback))] * 2 + [lambda: pages.append(browse(callback)[0])] * 2
     threads = [threading.Thread(target=way) for way in ways]
     for thread in threads:
         thread.start()
@@ -124,6 +125,10 @@ def test_two_callbacks_at_once_are_exchanged_once(flow: LoginFlow, box: Sandbox)
         thread.join(10)
     assert flow.state == "signed_in"
     assert exchanges(box) == before + 1
+    assert states == {"exchanging", "signed_in"}, "nobody is told that it failed"
+    # A tab that comes after the port was given back learns that nothing waits there any more.
+    assert len(pages) == 2
+    assert set(pages) <= {200, 410}
 
 
 def test_a_slow_provider_gives_the_browser_a_word_and_the_sign_in_still_ends(
@@ -186,7 +191,7 @@ def test_a_token_endpoint_in_trouble_is_named_and_a_new_link_works(
 
 
 def test_a_provider_that_is_down_is_named_and_again_works_when_it_is_up(
-    new_flow: Callable[..., LoginFlow], box: Sandbox
+    new_flow: Callable[..., LoginFlow], tmp_path: Path
 ) -> None:
     with held_port() as holder:
         port = holder.getsockname()[1]
@@ -194,8 +199,13 @@ def test_a_provider_that_is_down_is_named_and_again_works_when_it_is_up(
     flow.prepare()
     assert (flow.state, code_of(flow), flow.link) == ("failed", "unreachable", "")
     flow.again()
-    eventually(lambda: flow.state == "failed" and flow.version >= 3)
-    assert not our_threads() or eventually(lambda: not our_threads()) is None
+    eventually(lambda: flow.state == "failed")
+    assert code_of(flow) == "unreachable"
+    with Sandbox(port=port, data_dir=tmp_path / "sandbox"):
+        flow.again()
+        eventually(lambda: flow.state == "waiting")
+        flow.answer(Secret(sign_in(flow.link)))
+        assert flow.state == "signed_in"
 
 
 def test_a_provider_that_answers_with_a_page_is_named(new_flow: Callable[..., LoginFlow]) -> None:
@@ -250,7 +260,7 @@ def test_what_fails_after_the_port_was_taken_gives_it_back(
     flow.prepare()
     assert (flow.state, code_of(flow)) == ("failed", code)
     assert is_free(port)
-    assert not our_threads()
+    eventually(lambda: not our_threads(), 3)
 
 
 def test_a_redirect_uri_that_is_none_is_named(new_flow: Callable[..., LoginFlow]) -> None:
@@ -259,14 +269,13 @@ def test_a_redirect_uri_that_is_none_is_named(new_flow: Callable[..., LoginFlow]
     assert (flow.state, code_of(flow)) == ("failed", "redirect_uri_not_allowed")
 
 
-def test_an_old_link_is_closed_with_its_port_and_again_gives_a_new_one(
+def test_an_old_link_is_closed_with_its_port(
     new_flow: Callable[..., LoginFlow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(login_flow, "ATTEMPT_SECONDS", 0.2)
     flow = new_flow()
     flow.prepare()
-    port, old = port_of(flow), flow.link
-    monkeypatch.undo()
+    port = port_of(flow)
     eventually(lambda: flow.state == "failed")
     assert (code_of(flow), flow.link) == ("link_expired", "")
     assert is_free(port)
@@ -313,7 +322,7 @@ def test_a_callback_that_comes_to_a_closed_flow_is_not_exchanged(flow: LoginFlow
     assert flow.state == "closed"
     assert exchanges(box) == before
     assert not flow.session.signed_in
-    assert not our_threads()
+    eventually(lambda: not our_threads(), 3)
 
 
 def test_tokens_that_come_after_the_close_are_revoked_and_kept_nowhere(flow: LoginFlow, box: Sandbox) -> None:
@@ -390,7 +399,8 @@ def test_without_the_loopback_the_redirect_uri_is_a_port_that_no_browser_opens(
     ("uri", "caught"),
     [
         ("http://127.0.0.1:8765/callback", True),
-        ("http://localhost:8765/callback", False),
+        ("http://localhost:8765/callback", True),
+        ("http://localhost.evil.example:8765/callback", False),
         ("http://[::1]:8765/callback", False),
         ("https://127.0.0.1:8765/callback", False),
         ("https://hub.example/callback", False),
@@ -402,13 +412,35 @@ def test_only_what_the_listener_serves_is_caught(uri: str, caught: bool) -> None
     assert can_be_caught(uri) is caught
 
 
-def test_a_redirect_uri_of_localhost_is_pasted(new_flow: Callable[..., LoginFlow]) -> None:
-    flow = new_flow(redirect_uri="http://localhost:8765/callback")
+def test_a_redirect_uri_of_localhost_is_caught_there(new_flow: Callable[..., LoginFlow]) -> None:
+    with held_port() as holder:
+        port = holder.getsockname()[1]
+    flow = new_flow(redirect_uri=f"http://localhost:{port}/callback")
     flow.prepare()
-    assert not flow.listening
-    assert parse_qs(urlsplit(flow.link).query)["redirect_uri"] == ["http://localhost:8765/callback"]
-    flow.answer(Secret(sign_in(flow.link)))
+    assert flow.listening
+    assert parse_qs(urlsplit(flow.link).query)["redirect_uri"] == [f"http://localhost:{port}/callback"]
+    assert browse(sign_in(flow.link))[0] == 200
     assert flow.state == "signed_in"
+
+
+def test_a_redirect_uri_on_another_machine_is_pasted(new_flow: Callable[..., LoginFlow], box: Sandbox) -> None:
+    flow = new_flow(redirect_uri="https://hub.example/callback")
+    flow.prepare()
+    assert (flow.state, flow.listening) == ("waiting", False)
+    assert not [name for name in our_threads() if name.startswith("loopback")]
+
+
+def test_a_link_with_control_characters_is_never_shown(
+    new_flow: Callable[..., LoginFlow], box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Printed in a terminal, it could do anything there. The issuer's description is what names it."""
+    described = connect.metadata(box.url)
+    hostile = {**described, "authorization_endpoint": f"{box.url}/\x1b[2Jconnect/authorize"}
+    monkeypatch.setattr(connect, "metadata", lambda issuer: hostile)
+    flow = new_flow(issuer=box.url, client_id="lexoffice-nb")
+    flow.prepare()
+    assert (flow.state, code_of(flow), flow.link) == ("failed", "endpoint_not_allowed", "")
+    eventually(lambda: not our_threads(), 3)
 
 
 # --- API keys ---------------------------------------------------------------------------------------------------------
@@ -419,7 +451,7 @@ def test_a_key_of_the_environment_signs_in_at_once(new_flow: Callable[..., Login
     flow.prepare()
     assert flow.state == "signed_in"
     assert flow.session.kind == "key"
-    assert not our_threads()
+    eventually(lambda: not our_threads(), 3)
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,7 @@ class Provider:
         self.id_token, self.raw, self.path = id_token, dict(raw or {}), path
         self.counts: Counter[str] = Counter()
         self.forms: list[dict[str, str]] = []
+        self.revocations: list[dict[str, str]] = []
         self.headers: list[dict[str, str]] = []
         self.ending = threading.Event()
         self._granted: dict[str, dict[str, str]] = {}
@@ -172,6 +173,8 @@ class Provider:
             self.headers.append(dict(headers))
             if path == "/token":
                 self.forms.append(form)
+            if path == "/revoke":
+                self.revocations.append(form)
         if path in self.raw:
             return self.raw[path]
         if path == self.path + OPENID_DOCUMENT:
@@ -244,10 +247,10 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
-    def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_GET(self) -> None:
         self._answer("GET")
 
-    def do_POST(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_POST(self) -> None:
         self._answer("POST")
 
     def _answer(self, method: str) -> None:

@@ -173,8 +173,14 @@ def test_what_is_no_refresh_token_is_none(start: StartProvider, refresh_token: o
 
 @pytest.mark.parametrize(
     ("scope", "granted"),
-    [(LEFT_OUT, ("openid",)), (None, ("openid",)), ("", ()), ("openid  profile", ("openid", "profile")), (["openid"], ("openid",))],
-)  # fmt: skip
+    [
+        (LEFT_OUT, ("openid",)),
+        (None, ("openid",)),
+        (["profile"], ("openid",)),
+        ("", ()),
+        ("openid  profile", ("openid", "profile")),
+    ],
+)
 def test_the_scope_is_what_was_granted_or_else_what_was_asked(
     start: StartProvider, scope: object, granted: tuple[str, ...]
 ) -> None:

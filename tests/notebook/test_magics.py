@@ -1,0 +1,521 @@
+"""The magics in a real shell, where nobody is there but the scripted person."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from typing import TYPE_CHECKING
+
+import pytest
+from IPython.core.completer import provisionalcompleter
+from IPython.core.error import UsageError
+
+import lexoffice_nb
+from lexoffice_nb.errors import LexofficeError, SignedOut
+from lexoffice_nb.notebook import sign_in
+from lexoffice_nb.notebook.command_line import looks_secret
+from lexoffice_nb.notebook.magics import LexofficeMagics
+from lexoffice_nb.session import LexofficeSession
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from lexoffice_nb.notebook.login_flow import LoginFlow
+    from lexoffice_nb.sandbox import Sandbox
+
+HEAVY = ("requests", "ipywidgets", "anywidget", "joserfc", "duckdb", "flask", "authlib", "cryptography")
+
+
+def magics_of(ip: InteractiveShell) -> LexofficeMagics:
+    return next(c for c in ip.configurables if isinstance(c, LexofficeMagics))
+
+
+def refused(ip: InteractiveShell, line: str) -> str:
+    """The code of the error that a line ends with."""
+    with pytest.raises(LexofficeError) as caught:
+        ip.run_line_magic("lexoffice_login", line)
+    return caught.value.code
+
+
+def exchanges(box: Sandbox) -> int:
+    return sum(r.grant_type == "authorization_code" for r in box.requests)
+
+
+# --- loading ----------------------------------------------------------------------------------------------------------
+
+
+def test_loading_prints_nothing_and_gives_nothing(ip: InteractiveShell, capfd: pytest.CaptureFixture[str]) -> None:
+    assert ip.run_line_magic("load_ext", "lexoffice_nb") is None
+    assert lexoffice_nb.load_ipython_extension(ip) is None  # type: ignore[func-returns-value]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_loading_twice_and_under_a_second_name_registers_once(
+    loaded: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alias = types.ModuleType("lexoffice_again")
+    alias.load_ipython_extension = lexoffice_nb.load_ipython_extension  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "lexoffice_again", alias)
+    loaded.run_line_magic("load_ext", "lexoffice_nb")
+    loaded.run_line_magic("load_ext", "lexoffice_again")
+    assert sum(isinstance(c, LexofficeMagics) for c in loaded.configurables) == 1
+    assert len(list(loaded.strdispatchers["complete_command"].s_matches("%lexoffice_login"))) == 1
+
+
+def test_loading_imports_nothing_heavy() -> None:
+    program = f"""
+import sys, json
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+config = Config()
+config.HistoryManager.enabled = False
+shell = InteractiveShell.instance(config=config)
+before = set(sys.modules)
+shell.run_line_magic("load_ext", "lexoffice_nb")
+print(json.dumps([name for name in {HEAVY} if name in set(sys.modules) - before]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert (json.loads(done.stdout), done.stderr) == ([], "")
+
+
+# --- signing in -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("as_demo", "box")
+def test_the_login_puts_an_authenticated_session_into_the_notebook(
+    loaded: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded.run_cell("%lexoffice_login")
+    session = loaded.user_ns["lexoffice"]
+    assert isinstance(session, LexofficeSession)
+    assert session.get("/v1/profile").json()["companyName"] == "Muster & Söhne GmbH"
+    assert "Signed in: Muster & Söhne GmbH" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("as_demo", "box")
+def test_another_name_can_be_chosen(loaded: InteractiveShell) -> None:
+    loaded.run_line_magic("lexoffice_login", "tax --scope openid profile")
+    assert loaded.user_ns["tax"].tokens.scope == ("openid", "profile")
+    assert "lexoffice" not in loaded.user_ns
+
+
+@pytest.mark.usefixtures("as_demo")
+def test_a_variable_of_the_persons_is_not_overwritten_and_nothing_is_sent(
+    loaded: InteractiveShell, box: Sandbox
+) -> None:
+    loaded.user_ns["lexoffice"] = "mine"
+    before = len(box.requests)
+    assert refused(loaded, "") == "name_taken"
+    assert loaded.user_ns["lexoffice"] == "mine"
+    assert len(box.requests) == before
+    loaded.run_line_magic("lexoffice_login", "--force")
+    assert loaded.user_ns["lexoffice"].signed_in
+
+
+@pytest.mark.usefixtures("as_demo", "box")
+def test_a_session_that_the_person_made_is_a_variable_of_the_persons(loaded: InteractiveShell) -> None:
+    loaded.user_ns["mine"] = LexofficeSession()
+    assert refused(loaded, "mine") == "name_taken"
+    loaded.run_line_magic("lexoffice_login", "")
+    loaded.user_ns["alias"] = loaded.user_ns["lexoffice"]
+    assert refused(loaded, "alias") == "name_taken"
+
+
+@pytest.mark.usefixtures("as_demo")
+def test_running_the_cell_again_is_harmless_and_force_begins_anew(loaded: InteractiveShell, box: Sandbox) -> None:
+    loaded.run_cell("%lexoffice_login")
+    first, before = loaded.user_ns["lexoffice"], len(box.requests)
+    loaded.run_cell("%lexoffice_login")
+    assert loaded.user_ns["lexoffice"] is first
+    assert len(box.requests) == before
+    loaded.run_cell("%lexoffice_login --force")
+    second = loaded.user_ns["lexoffice"]
+    assert second is not first
+    assert second.tokens.access_token != first.tokens.access_token
+    assert exchanges(box) >= 2
+
+
+@pytest.mark.usefixtures("as_demo", "box")
+def test_other_wishes_are_another_sign_in(loaded: InteractiveShell) -> None:
+    loaded.run_line_magic("lexoffice_login", "")
+    first = loaded.user_ns["lexoffice"]
+    loaded.run_line_magic("lexoffice_login", "--scope openid")
+    assert loaded.user_ns["lexoffice"] is not first
+
+
+@pytest.mark.usefixtures("box")
+def test_with_nobody_there_it_fails_at_once_and_says_what_to_set(
+    loaded: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = loaded.run_cell("%lexoffice_login")
+    assert isinstance(result.error_in_exec, LexofficeError)
+    shown = capsys.readouterr().out.strip().splitlines()
+    assert len(shown) == 2
+    assert "LEXOFFICE_API_KEY" in shown[1]
+    assert "LEXOFFICE_SANDBOX_PERSON=demo" in shown[1]
+    assert "lexoffice" not in loaded.user_ns
+
+
+@pytest.mark.usefixtures("box")
+def test_a_person_whom_the_sandbox_does_not_know_is_named(
+    loaded: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEXOFFICE_SANDBOX_PERSON", "nobody")
+    assert refused(loaded, "") == "scripted_person"
+
+
+def test_a_key_of_the_environment_signs_in_where_nobody_is_there(
+    loaded: InteractiveShell, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEXOFFICE_API_KEY", box.make_api_key())
+    loaded.run_line_magic("lexoffice_login", "")
+    assert loaded.user_ns["lexoffice"].kind == "key"
+
+
+def test_a_key_of_the_environment_is_not_sent_to_an_issuer_that_the_notebook_names(
+    loaded: InteractiveShell, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEXOFFICE_API_KEY", box.make_api_key())
+    before = len(box.requests)
+    assert refused(loaded, f"--api-key --issuer {box.url}") == "signed_out_no_person"
+    assert refused(loaded, f"--issuer {box.url}") == "signed_out_no_person"
+    assert len(box.requests) == before
+
+
+def test_an_unknown_provider_is_refused_with_the_known_ones(
+    loaded: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEXOFFICE_API_KEY", "key-for-nobody")
+    assert refused(loaded, "--provider nobody") == "unknown_provider"
+
+
+@pytest.mark.usefixtures("as_demo", "box")
+def test_without_interaction_what_is_signed_in_is_given_in_silence(
+    loaded: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded.run_line_magic("lexoffice_login", "")
+    capsys.readouterr()
+    assert lexoffice_nb.login(interactive=False) is loaded.user_ns["lexoffice"]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("loaded", "box")
+def test_without_interaction_and_without_a_sign_in_it_raises() -> None:
+    with pytest.raises(SignedOut):
+        lexoffice_nb.login(interactive=False)
+
+
+@pytest.mark.usefixtures("loaded", "box")
+def test_a_sign_in_of_another_account_is_never_given_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("LEXOFFICE_SANDBOX_PERSON", "demo")
+        lexoffice_nb.login()
+    with pytest.raises(SignedOut):
+        lexoffice_nb.login(provider="lexware", interactive=False)
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(loaded: InteractiveShell, monkeypatch: pytest.MonkeyPatch):
+    """Gives what a line asks for; nobody is there, so it ends right afterwards."""
+    seen: list[LoginFlow] = []
+    real = sign_in._new_flow
+
+    def note(*arguments: object) -> LoginFlow:
+        seen.append(real(*arguments))  # type: ignore[arg-type]
+        return seen[-1]
+
+    monkeypatch.setattr(sign_in, "_new_flow", note)
+
+    def ask(line: str):
+        with pytest.raises(LexofficeError):
+            loaded.run_line_magic("lexoffice_login", line)
+        return seen[-1].request
+
+    return ask
+
+
+def test_an_argument_goes_before_config_before_the_environment_before_the_default(
+    asked, loaded: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert asked("").client_id is None
+    monkeypatch.setenv("LEXOFFICE_CLIENT_ID", "of-the-environment")
+    assert asked("").client_id == "of-the-environment"
+    loaded.run_line_magic("config", "LexofficeMagics.client_id = 'of-config'")
+    assert asked("").client_id == "of-config"
+    assert asked("--client-id of-the-line").client_id == "of-the-line"
+
+
+def test_ipython_config_goes_before_the_environment_and_behind_the_config_magic(
+    ip: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEXOFFICE_PROVIDER", "of-the-environment")
+    ip.config.LexofficeMagics.provider = "of-the-file"
+    ip.run_line_magic("load_ext", "lexoffice_nb")
+    assert magics_of(ip).provider == "of-the-file"
+    monkeypatch.setenv("LEXOFFICE_API_KEY", "k")
+    with pytest.raises(LexofficeError, match="'of-the-file'"):
+        ip.run_line_magic("lexoffice_login", "")
+    ip.run_line_magic("config", "LexofficeMagics.provider = 'of-config'")
+    with pytest.raises(LexofficeError, match="'of-config'"):
+        ip.run_line_magic("lexoffice_login", "")
+
+
+def test_a_provider_on_the_line_goes_before_a_configured_issuer(asked, loaded: InteractiveShell) -> None:
+    loaded.run_line_magic("config", "LexofficeMagics.issuer = 'https://configured.example'")
+    assert asked("").issuer == "https://configured.example"
+    request = asked("--provider lexware")
+    assert (request.provider, request.issuer) == ("lexware", None)
+
+
+def test_an_address_is_taken_as_it_stands(asked, loaded: InteractiveShell) -> None:
+    loaded.user_ns["x"] = "expanded"
+    assert asked("--redirect-uri http://127.0.0.1:1/{x}/$x").redirect_uri == "http://127.0.0.1:1/{x}/$x"
+
+
+@pytest.mark.parametrize(("trait", "value"), [("port", 8765), ("loopback", False)])
+def test_where_the_callback_is_caught_can_be_configured(
+    asked, loaded: InteractiveShell, trait: str, value: object
+) -> None:
+    loaded.run_line_magic("config", f"LexofficeMagics.{trait} = {value}")
+    assert getattr(asked(""), trait) == value
+
+
+def test_the_configured_language_is_spoken_and_auto_leaves_the_browsers(
+    loaded: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded.run_line_magic("config", "LexofficeMagics.language = 'de'")
+    loaded.run_line_magic("lexoffice_status", "")
+    assert "Niemand ist angemeldet" in capsys.readouterr().out
+    loaded.run_line_magic("config", "LexofficeMagics.language = 'auto'")
+    loaded.run_line_magic("lexoffice_status", "")
+    assert "Nobody is signed in" in capsys.readouterr().out
+
+
+def test_every_setting_has_a_help(loaded: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    loaded.run_line_magic("config", "LexofficeMagics")
+    shown = capsys.readouterr().out
+    for name in ("provider", "issuer", "client_id", "redirect_uri", "scopes", "loopback", "port", "language", "store"):
+        assert f"LexofficeMagics.{name}=" in shown
+        assert magics_of(loaded).trait_metadata(name, "help")
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("magic", ["lexoffice_login", "lexoffice_status", "lexoffice_logout"])
+def test_the_help_names_every_option(loaded: InteractiveShell, magic: str) -> None:
+    text = loaded.object_inspect_text(f"%{magic}")
+    parser = getattr(LexofficeMagics, magic).parser
+    for action in parser._actions:
+        assert (action.option_strings or [action.metavar])[0] in text
+        assert action.help
+    assert "::" in text or magic != "lexoffice_login"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--nonsense", "there is no option --nonsense; the options are --provider"),
+        ("--provider", "--provider needs a value after it"),
+        ("one two", "too many or unfit arguments"),
+        ("--terminal=yes", "too many or unfit arguments"),
+        ("'open", "a quotation mark is missing"),
+        ("--provider sandbox --issuer https://a.example", "exclude each other"),
+    ],
+)
+def test_a_line_that_cannot_be_understood_is_a_usage_error(loaded: InteractiveShell, line: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        loaded.run_line_magic("lexoffice_login", line)
+
+
+KEY = "Zk3-9fQx_77aLm2PpWq8RtYv0BnCxDs1"
+HEX_KEY = "d41d8cd98f00b204e9800998ecf8427e"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"--api-key {KEY}",
+        f"--api-key={KEY}",
+        f"--api-key {HEX_KEY}",
+        f"{HEX_KEY}",
+        f"{HEX_KEY} --api-key",
+        f"--key {KEY}",
+        f"--apikey={KEY}",
+        f"--client-secret {KEY}",
+        f"--client-secret={KEY}",
+        f"--secret {KEY}",
+        f"--token {KEY}",
+    ],
+)
+def test_a_secret_on_the_line_is_refused_with_the_reason_and_not_repeated(
+    loaded: InteractiveShell, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    result = loaded.run_cell(f"%lexoffice_login {line}")
+    assert isinstance(result.error_in_exec, LexofficeError)
+    assert result.error_in_exec.code == "secret_in_cell"
+    shown = capsys.readouterr()
+    assert "never belongs into a cell" in shown.out
+    assert "LEXOFFICE_API_KEY" in shown.out
+    assert KEY not in shown.out + shown.err
+    assert HEX_KEY not in shown.out + shown.err
+
+
+@pytest.mark.parametrize("line", [f"name {KEY}", f"--{KEY}", f"--force={KEY}", KEY, f"--scope a --api-key b {KEY}"])
+def test_whatever_else_a_secret_is_taken_for_it_is_not_repeated(
+    loaded: InteractiveShell, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    assert loaded.run_cell(f"%lexoffice_login {line}").error_in_exec is not None
+    shown = capsys.readouterr()
+    assert KEY not in shown.out + shown.err
+    assert shown.out + shown.err
+
+
+@pytest.mark.parametrize("name", ["lexoffice", "tax", "mandant_mueller_2024", "books_of_muster_und_soehne", "s1"])
+def test_a_name_that_a_person_would_choose_is_no_secret(name: str) -> None:
+    assert not looks_secret(name)
+
+
+@pytest.mark.parametrize("name", ["a-b", "1st", "class", "_private", "a.b"])
+def test_what_cannot_be_a_name_is_refused(loaded: InteractiveShell, name: str) -> None:
+    assert refused(loaded, name) == "name_invalid"
+
+
+# --- status and log-out -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("as_demo", "box")
+def test_the_status_says_who_is_signed_in_until_when(
+    loaded: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded.run_line_magic("lexoffice_status", "")
+    assert capsys.readouterr().out == "Nobody is signed in. Start with %lexoffice_login.\n"
+    loaded.run_line_magic("lexoffice_login", "")
+    loaded.run_line_magic("lexoffice_login", "other")
+    capsys.readouterr()
+    loaded.run_line_magic("lexoffice_status", "")
+    shown = capsys.readouterr().out
+    assert shown.count("Signed in: Muster & Söhne GmbH at Sandbox on this machine, access until") == 2
+
+
+@pytest.mark.usefixtures("as_demo")
+def test_the_log_out_revokes_refresh_then_access_and_drops_the_name(
+    loaded: InteractiveShell, box: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded.run_line_magic("lexoffice_login", "")
+    session = loaded.user_ns["lexoffice"]
+    access, before = session.tokens.access_token.reveal(), len(box.requests)
+    assert box.grants.bearer(access) is not None
+    loaded.run_line_magic("lexoffice_logout", "")
+    assert [r.path for r in box.requests[before:]] == ["/connect/revoke"] * 2
+    assert box.grants.bearer(access) is None
+    assert "lexoffice" not in loaded.user_ns
+    assert not session.signed_in
+    assert "the provider has revoked the tokens" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("as_demo", "box")
+def test_the_log_out_leaves_a_name_that_is_not_ours_any_more(loaded: InteractiveShell) -> None:
+    loaded.run_line_magic("lexoffice_login", "")
+    session = loaded.user_ns["lexoffice"]
+    loaded.user_ns["lexoffice"] = "mine now"
+    loaded.run_line_magic("lexoffice_logout", "")
+    assert not session.signed_in
+    assert loaded.user_ns["lexoffice"] == "mine now"
+
+
+@pytest.mark.usefixtures("as_demo", "box")
+def test_the_log_out_clears_what_ipython_remembers(loaded: InteractiveShell) -> None:
+    loaded.run_line_magic("lexoffice_login", "")
+    for cell in (
+        "lexoffice",
+        "lexoffice.tokens",
+        "lexoffice.tokens.access_token",
+        "[lexoffice, 1]",
+        "{'a': lexoffice}",
+    ):
+        loaded.run_cell(cell, store_history=True)
+    loaded.run_cell("6 * 7", store_history=True)
+    loaded.run_cell("lexoffice", store_history=True)
+    session = loaded.user_ns["lexoffice"]
+    kept = {n for n in loaded.user_ns if n[0] == "_" and n[1:].isdigit()}
+    assert len(kept) == 7
+    loaded.run_cell("%lexoffice_logout", store_history=True)
+    assert list(loaded.user_ns["Out"].values()) == [42]
+    assert [loaded.user_ns[n] for n in loaded.user_ns if n[0] == "_" and n[1:].isdigit()] == [42]
+    left = [loaded.user_ns[n] for n in ("_", "__", "___")]
+    assert session not in left
+    assert not [value for value in left if "Secret" in repr(value)]
+    assert not [n for n, value in loaded.user_ns_hidden.items() if value is session or "Secret" in repr(value)]
+    loaded.run_cell("1 + 1", store_history=True)
+    assert [loaded.user_ns[n] for n in ("_", "__", "___")] == [2, "", 42]
+
+
+@pytest.mark.usefixtures("as_demo", "box")
+def test_after_the_log_out_the_login_begins_anew(loaded: InteractiveShell) -> None:
+    loaded.run_line_magic("lexoffice_login", "")
+    first = loaded.user_ns["lexoffice"]
+    loaded.run_line_magic("lexoffice_logout", "")
+    loaded.run_line_magic("lexoffice_login", "")
+    assert loaded.user_ns["lexoffice"] is not first
+    assert loaded.user_ns["lexoffice"].signed_in
+
+
+def test_the_log_out_of_a_key_says_that_the_key_stays_good(
+    loaded: InteractiveShell, box: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LEXOFFICE_API_KEY", box.make_api_key())
+    loaded.run_line_magic("lexoffice_login", "")
+    loaded.run_line_magic("lexoffice_logout", "")
+    assert "the key itself stays good until you delete it" in capsys.readouterr().out
+
+
+def test_the_log_out_of_nobody_says_so(loaded: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    loaded.run_line_magic("lexoffice_logout", "")
+    assert "Nobody is signed in" in capsys.readouterr().out
+
+
+# --- completion -------------------------------------------------------------------------------------------------------
+
+
+def completed(ip: InteractiveShell, line: str) -> list[str]:
+    ip.Completer.use_jedi = False  # it knows Python and no magics
+    with provisionalcompleter():
+        return [completion.text for completion in ip.Completer.completions(line, len(line))]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("%lexoffice_login --prov", ["--provider"]),
+        ("%lexoffice_login --provider ", ["sandbox", "lexware"]),
+        ("%lexoffice_login --provider lex", ["lexware"]),
+        ("%lexoffice_login --api-key --provider s", ["sandbox"]),
+        ("%lexoffice_login --scope invoice", ["invoice.read"]),
+        ("%lexoffice_login --scope openid pro", ["profile"]),
+        ("%lexoffice_login --provider lexware --scope pay", ["payments.read"]),
+        ("%lexoffice_login lex", ["lexoffice"]),
+        ("lexoffice_login --ter", ["--terminal"]),
+    ],
+)
+def test_lines_are_completed(loaded: InteractiveShell, line: str, expected: list[str]) -> None:
+    assert completed(loaded, line) == expected
+
+
+def test_every_option_is_completed_once(loaded: InteractiveShell) -> None:
+    options = [o for action in LexofficeMagics.lexoffice_login.parser._actions for o in action.option_strings]
+    assert completed(loaded, "%lexoffice_login --") == options
+    assert completed(loaded, "%lexoffice_login --force --") == [o for o in options if o != "--force"]
+
+
+@pytest.mark.usefixtures("as_demo", "box")
+def test_names_of_sessions_are_completed(loaded: InteractiveShell) -> None:
+    loaded.run_line_magic("lexoffice_login", "tax")
+    loaded.user_ns["taxi"] = "no session"
+    assert completed(loaded, "%lexoffice_logout ta") == ["tax"]
+    assert completed(loaded, "%lexoffice_login ") == ["tax", "lexoffice"]

@@ -1,0 +1,291 @@
+"""The session that a notebook gets, from before the sign-in until after log-out, on a real sandbox."""
+
+# ruff: noqa: F811 - the fixtures are those of the API's tests, imported
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from lexoffice_nb import LexofficeLogin, LexofficeSession, Provider, Secret, errors
+from lexoffice_nb.sandbox.person import sign_in
+from tests.api.conftest import (  # noqa: F401 - fixtures
+    CALLBACK,
+    Answer,
+    box,
+    quiet_box,
+    server,
+    session,
+    signed_in,
+    surroundings,
+)
+
+HOSTILE = "<img src=x onerror=alert(1)> https://evil.example \x1b[31m\u202e"
+
+
+@pytest.fixture
+def provider(box):
+    return Provider.discover(box.url, name="sandbox")
+
+
+@pytest.fixture
+def attempt(provider):
+    return LexofficeLogin("lexoffice-nb", CALLBACK, ["openid", "profile", "invoice.read"], provider)
+
+
+def token_paths(box):
+    return [r.path for r in box.requests if r.path.startswith("/connect/") and r.method == "POST"]
+
+
+class TestFromLogin:
+    def test_knows_whose_account_it_is(self, session):
+        assert (session.account.company, session.account.person) == ("Muster & Söhne GmbH", "Erika Muster")
+        assert session.signed_in
+
+    def test_of_an_unfinished_login_is_signed_out(self, attempt):
+        with pytest.raises(errors.SignedOut) as refused:
+            LexofficeSession.from_login(attempt)
+        assert refused.value.code == "signed_out_unfinished"
+
+    def test_works_where_the_api_does_not_say_who_it_is(self, box, attempt, server):
+        server.answers["/v1/profile"] = [Answer(500)]
+        attempt.handle_callback(sign_in(attempt.get_login_url()))
+        attempt.provider = replace(attempt.provider, api_base=server.url)
+        session = LexofficeSession.from_login(attempt)
+        assert session.signed_in
+        assert session.account.person == "Erika Muster"
+
+    @pytest.mark.parametrize(
+        "answer", [Answer.of([]), Answer.of({"companyName": 7, "created": "x"}), Answer(200, b"<")]
+    )
+    def test_works_with_an_odd_profile(self, box, signed_in, server, answer):
+        server.answers["/v1/profile"] = [answer]
+        assert signed_in(box, api=server.url).account.company == ""
+
+    def test_with_an_api_that_is_not_safe_adopts_nothing(self, attempt):
+        attempt.handle_callback(sign_in(attempt.get_login_url()))
+        attempt.provider = replace(attempt.provider, api_base="http://api.invalid")
+        session = LexofficeSession()
+        with pytest.raises(errors.DiscoveryError):
+            session.adopt_login(attempt)
+        assert not session.signed_in
+
+    def test_a_second_sign_in_sends_its_token_to_its_own_api_only(self, box, session, attempt, server):
+        server.answers["/v1/profile"] = [Answer.of({})]
+        attempt.handle_callback(sign_in(attempt.get_login_url()))
+        attempt.provider = replace(attempt.provider, api_base=server.url)
+        session.adopt_login(attempt)
+        session.get(f"{server.url}/v1/profile")
+        new = f"Bearer {session.tokens.access_token.reveal()}"
+        assert [seen.headers.get("Authorization") for seen in server.seen] == [new] * 2
+        with pytest.raises(errors.Unauthorized):
+            session.get(f"{box.url}/v1/profile")
+
+
+class TestFromApiKey:
+    def test_a_good_key_signs_in(self, box, provider):
+        session = LexofficeSession.from_api_key(Secret(box.make_api_key()), provider)
+        assert session.account.company == "Muster & Söhne GmbH"
+        assert session.receipt().kind == "key"
+        assert session.logout() == []
+        assert "/connect/revoke" not in token_paths(box)
+
+    def test_a_pasted_key_may_have_white_space_around(self, box, provider):
+        assert LexofficeSession.from_api_key(f" {box.make_api_key()}\n", provider).signed_in
+
+    def test_a_wrong_key_is_unauthorized_and_nothing_is_adopted(self, box, session, provider):
+        before = session.tokens, session.account, session.kind
+        with pytest.raises(errors.Unauthorized):
+            session.adopt_key(Secret("wrong"), provider)
+        assert (session.tokens, session.account, session.kind) == before
+        assert session.get("/v1/profile").status_code == 200
+        with pytest.raises(errors.Unauthorized):
+            LexofficeSession.from_api_key("wrong", provider)
+
+    @pytest.mark.parametrize(
+        ("key", "code"),
+        [("", "key_empty"), ("two words", "key_malformed"), ("a\r\nb", "key_malformed"), ("ü", "key_malformed")],
+    )
+    def test_what_is_no_key_is_sent_nowhere(self, box, provider, key, code):
+        before = len(box.requests)
+        with pytest.raises(errors.LoginError) as refused:
+            LexofficeSession.from_api_key(key, provider)
+        assert refused.value.code == code
+        assert len(box.requests) == before
+
+    def test_a_key_without_the_permission_for_the_profile_is_good(self, provider, server):
+        server.answers["/v1/profile"] = [Answer.of({"message": "Forbidden"}, 403)]
+        assert LexofficeSession.from_api_key("key", replace(provider, api_base=server.url)).signed_in
+
+    def test_a_key_is_checked_through_the_proxy_of_the_session(self, provider, server):
+        server.answers["api.invalid:443"] = [Answer(502)]
+        session = LexofficeSession()
+        session.proxies = {"https": server.url}
+        with pytest.raises(errors.ServerTrouble):
+            session.adopt_key(Secret("key"), replace(provider, api_base="https://api.invalid"))
+        assert [seen.method for seen in server.seen] == ["CONNECT"]
+
+    @pytest.mark.parametrize("status", [402, 404, 429, 500])
+    def test_any_other_answer_adopts_nothing(self, provider, server, status):
+        server.answers["/v1/profile"] = [Answer(status)]
+        session = LexofficeSession()
+        with pytest.raises(errors.ApiError):
+            session.adopt_key(Secret("key"), replace(provider, api_base=server.url))
+        assert not session.signed_in
+
+
+class TestRepr:
+    def test_is_safe_before_during_and_after(self, box, attempt):
+        box.settings.company_name = HOSTILE
+        session = LexofficeSession()
+        shown = [repr(session), session._repr_html_()]
+        assert shown == ["Not signed in", "<p>Not signed in</p>"]
+        attempt.handle_callback(sign_in(attempt.get_login_url()))
+        session.adopt_login(attempt)
+        tokens = [session.tokens.access_token.reveal(), session.tokens.refresh_token.reveal()]
+        shown += [repr(session), session._repr_html_(), repr(session.tokens), repr(session.receipt())]
+        assert "onerror" in repr(session)
+        session.logout()
+        assert [repr(session), session._repr_html_()] == shown[:2]
+        for text in shown:
+            assert "<img" not in text or not text.startswith("<")
+            assert "://" not in text
+            assert "\x1b" not in text
+            assert not any(token in text for token in tokens)
+
+    def test_holds_while_another_thread_signs_out(self, box, signed_in):
+        session = signed_in(box)
+        going = threading.Event()
+
+        def look() -> int:
+            looks = 0
+            while not going.is_set():
+                assert "igned in" in repr(session)
+                looks += 1
+            return looks
+
+        with ThreadPoolExecutor(2) as pool:
+            looking = pool.submit(look)
+            time.sleep(0.02)
+            session.logout()
+            time.sleep(0.02)
+            going.set()
+            assert looking.result() > 0
+
+
+class TestLogout:
+    def test_revokes_the_refresh_token_then_the_access_token(self, box, session, server):
+        source = session._source
+        endpoint = source._sign_in.endpoint
+        provider = replace(endpoint.provider, revocation_endpoint=f"{server.url}/revoke")
+        server.answers["/revoke"] = [Answer(200)]
+        source._sign_in = replace(source._sign_in, endpoint=replace(endpoint, provider=provider))
+        tokens = session.tokens
+        assert session.logout() == []
+        sent = [seen.body.decode() for seen in server.seen]
+        assert f"token={tokens.refresh_token.reveal()}" in sent[0]
+        assert "token_type_hint=refresh_token" in sent[0]
+        assert f"token={tokens.access_token.reveal()}" in sent[1]
+        assert len(sent) == 2
+
+    def test_is_in_the_log_of_the_sandbox_twice_and_ends_the_tokens(self, box, session):
+        kept = session.tokens.access_token.reveal()
+        assert session.logout() == []
+        assert token_paths(box)[-2:] == ["/connect/revoke", "/connect/revoke"]
+        assert box.grants.bearer(kept) is None
+
+    def test_leaves_every_use_signed_out(self, session):
+        session.logout()
+        for use in (lambda: session.get("/v1/profile"), session.userinfo, lambda: session.tokens):
+            with pytest.raises(errors.SignedOut) as refused:
+                use()
+            assert refused.value.code == "signed_out_logout"
+        assert not session.signed_in
+        assert session.account.company == ""
+
+    def test_says_what_failed_and_forgets_all_the_same(self, box, session):
+        box.stop()
+        failures = session.logout()
+        assert [(type(f), f.stage, f.code) for f in failures] == [(errors.LoginError, "revocation", "unreachable")]
+        assert not session.signed_in
+
+    def test_twice_is_harmless(self, box, session):
+        session.logout()
+        before = len(box.requests)
+        assert session.logout() == []
+        assert len(box.requests) == before
+
+    def test_forget_tells_the_provider_nothing(self, box, session):
+        before = len(box.requests)
+        session.forget()
+        assert len(box.requests) == before
+        assert not session.signed_in
+
+
+class TestUserinfo:
+    def test_says_who_is_signed_in(self, session):
+        assert session.userinfo()["sub"] == session.tokens.claims["sub"]
+
+    def test_of_an_api_key_there_is_none(self, box):
+        provider = replace(Provider.discover(box.url), userinfo_endpoint=None)
+        with pytest.raises(errors.UserinfoError) as refused:
+            LexofficeSession.from_api_key(box.make_api_key(), provider).userinfo()
+        assert refused.value.code == "userinfo_none"
+
+    @pytest.mark.parametrize(
+        ("answer", "code"),
+        [
+            (Answer.of({"sub": "somebody else"}), "userinfo_sub"),
+            (Answer.of({}), "userinfo_sub"),
+            (Answer.of([]), "userinfo_unreadable"),
+            (Answer(200, b"<html>"), "userinfo_unreadable"),
+            (Answer(401), "userinfo_unreadable"),
+            (Answer(302, headers={"Location": "http://127.0.0.1:1/"}), "userinfo_unreadable"),
+        ],
+    )
+    def test_that_is_not_to_be_believed_is_refused(self, session, server, answer, code):
+        server.answers["/userinfo"] = [answer]
+        session.provider = replace(session.provider, userinfo_endpoint=f"{server.url}/userinfo")
+        with pytest.raises(errors.UserinfoError) as refused:
+            session.userinfo()
+        assert refused.value.code == code
+        assert len(server.seen) == 1
+
+
+class TestReady:
+    def test_waits_for_the_sign_in_and_gives_the_session(self, attempt):
+        session = LexofficeSession()
+        attempt.handle_callback(sign_in(attempt.get_login_url()))
+
+        async def both() -> LexofficeSession:
+            waiting = asyncio.create_task(session.ready())
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+            await asyncio.to_thread(session.adopt_login, attempt)
+            return await asyncio.wait_for(waiting, 5)
+
+        assert asyncio.run(both()) is session
+
+    def test_ends_where_the_session_was_signed_out(self, session):
+        session.logout()
+        with pytest.raises(errors.SignedOut):
+            asyncio.run(asyncio.wait_for(session.ready(), 1))
+
+
+def test_many_threads_share_one_session(session):
+    def ask(number: int) -> str:
+        return str(session.get("/v1/contacts", params={"size": 1, "page": number % 4}).json()["content"][0]["id"])
+
+    alone = [ask(number) for number in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(32))) == alone * 8
+
+
+def test_the_receipt_names_what_was_not_granted(box, signed_in):
+    box.settings.drop_scopes = ("invoice.read",)
+    assert signed_in(box).receipt().missing() == ["invoice.read"]
