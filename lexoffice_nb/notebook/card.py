@@ -148,7 +148,7 @@ def _notes(flow: LoginFlow, state: str) -> list[str]:
     notes = []
     if proxy := proxy_host(flow.provider.token_endpoint):
         notes.append(text("card.proxy", proxy=proxy))
-    if bundle := ca_bundle():
+    if (bundle := ca_bundle()) and flow.provider.token_endpoint.startswith("https:"):
         notes.append(text("card.ca", path=bundle))
     if flow.listening and not flow.request.api_key:
         notes.append(text("card.same_tab"))

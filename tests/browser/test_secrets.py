@@ -7,7 +7,9 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Notebook
 from tests.browser.signing_in import PASTE_ONLY, answer_of, box, login_link, parameter, paste, status
 
-VERIFIER = "from lexoffice_nb.notebook import sign_in\nsign_in._flows['lexoffice']._attempt._attempt.verifier.reveal()"
+VERIFIER = (
+    "from lexoffice_nb.notebook import sign_in\nsign_in._sign_ins['lexoffice'].flow._attempt._attempt.verifier.reveal()"
+)
 TOKENS = (
     "[t.reveal() for t in (lexoffice.tokens.access_token, lexoffice.tokens.refresh_token, lexoffice.tokens.id_token)]"
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +66,15 @@ def test_a_wrong_key_fails_and_is_named(tmp_path: Path, box: Sandbox, monkeypatc
     monkeypatch.setenv("LEXOFFICE_API_KEY", "not-a-key-of-anybody")
     with pytest.raises(CellExecutionError, match="does not know this API key"):
         run(small(*CELLS), tmp_path)
+
+
+@pytest.mark.usefixtures("as_demo", "box")
+def test_papermill_runs_a_notebook_that_signs_in(tmp_path: Path) -> None:
+    nbformat.write(small(*CELLS), tmp_path / "in.ipynb")
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "--kernel", "python3", "in.ipynb", "out.ipynb"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Muster & Söhne GmbH" in (tmp_path / "out.ipynb").read_text()
 
 
 @pytest.mark.usefixtures("as_demo")

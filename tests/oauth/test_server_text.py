@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from lexoffice_nb.errors import LoginError
 from lexoffice_nb.texts import use_language
@@ -94,14 +95,10 @@ def test_threat_26_a_notebook_shows_two_lines(
 ) -> None:
     server = start(raw={"/token": Raw(400, json.dumps({"error_description": HOSTILE["url"]}).encode())})
     attempt = attempt_at(server)
-    shell = InteractiveShell()
+    shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}))
     shell.InteractiveTB.set_mode(mode)
     shell.user_ns.update(attempt=attempt, callback=server.authorize(attempt.get_login_url()))
-    try:
-        result = shell.run_cell("attempt.handle_callback(callback)", store_history=False)
-    finally:
-        shell.history_manager.end_session()
-        shell.atexit_operations()
+    result = shell.run_cell("attempt.handle_callback(callback)", store_history=False)
     assert isinstance(result.error_in_exec, LoginError)
     shown = capsys.readouterr().out
     assert len(shown.strip().splitlines()) == 2

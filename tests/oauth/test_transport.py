@@ -364,6 +364,8 @@ class TestAllowed:
             ("https://10.0.0.1", "https://10.0.0.2/token", True),
             ("https://10.0.0.1", "https://127.0.0.1/token", False),
             ("https://10.0.0.1", "http://127.0.0.1/token", False),
+            ("https://10.0.0.1", "https://[::ffff:127.0.0.1]/token", False),
+            ("https://10.0.0.1", "https://0.0.0.0/token", False),
             ("http://127.0.0.1:1", "http://127.0.0.1:2/token", True),
             ("http://127.0.0.1:1", "https://token.example/token", True),
             ("http://127.0.0.1:1", "http://token.example/token", False),
