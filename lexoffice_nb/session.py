@@ -15,7 +15,7 @@ from lexoffice_nb.receipt import Receipt
 from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from lexoffice_nb.oauth.login import LexofficeLogin
     from lexoffice_nb.oauth.provider import Provider
@@ -47,6 +47,7 @@ class LexofficeSession(ApiSession):
         self.account = Account()
         self.asked: tuple[str, ...] = ()
         self.kind = "oauth"
+        self._when_forgotten: Callable[[], None] = lambda: None
 
     @classmethod
     def from_login(cls, attempt: LexofficeLogin) -> LexofficeSession:
@@ -188,6 +189,11 @@ class LexofficeSession(ApiSession):
         self._source.clear()
         self.account = Account()
         self.close()
+        self._when_forgotten()
+
+    def when_forgotten(self, call: Callable[[], None]) -> None:
+        """Has `call` called after the session was signed out: the card that signed it in must not go on saying so."""
+        self._when_forgotten = call
 
     def receipt(self) -> Receipt:
         """Says what was signed in to, what was granted, and until when."""

@@ -54,6 +54,7 @@ class LoginFlow(HasTraits):
         super().__init__()
         self.request = request
         self.session = LexofficeSession()
+        self.session.when_forgotten(self.refresh)
         self.provider: Provider | None = None
         self._secrets = secrets or GivenSecrets()
         self._attempt: LexofficeLogin | None = None

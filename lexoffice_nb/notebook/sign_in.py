@@ -204,7 +204,6 @@ def forget(session: LexofficeSession) -> None:
     """Drops a session's flow after log-out, so that the next login begins anew; its card says that it is over."""
     for name, known in list(_sign_ins.items()):
         if known.flow.session is session:
-            known.flow.refresh()
             known.flow.close()
             del _sign_ins[name]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, g, request
 
 from lexoffice_nb.sandbox import shapes
-from lexoffice_nb.sandbox.connect import bearer_token
+from lexoffice_nb.sandbox.authorization_header import bearer_token
 from lexoffice_nb.sandbox.contacts import list_contacts
 from lexoffice_nb.sandbox.ledger import BERLIN
 from lexoffice_nb.sandbox.people import PEOPLE
@@ -21,8 +21,8 @@ from lexoffice_nb.sandbox.voucherlist import list_vouchers
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from lexoffice_nb.sandbox.authorization import Issuer
-    from lexoffice_nb.sandbox.grants import Bearer
+    from lexoffice_nb.sandbox.api_keys import ApiKeys
+    from lexoffice_nb.sandbox.grants import Bearer, Grants
     from lexoffice_nb.sandbox.ledger import Ledger
     from lexoffice_nb.sandbox.people import Person
     from lexoffice_nb.sandbox.settings import SandboxSettings
@@ -119,21 +119,22 @@ class _Buckets:
         return allowed
 
 
-def blueprint(issuer: Issuer, ledgers: Mapping[str, Ledger]) -> Blueprint:
+def blueprint(grants: Grants, keys: ApiKeys, ledgers: Mapping[str, Ledger], settings: SandboxSettings) -> Blueprint:
     """The routes of the API."""
     routes, buckets = Blueprint("api", __name__, url_prefix="/v1"), _Buckets()
 
     def serve(route: Route, path: Mapping[str, str]) -> Response:
-        bearer = issuer.grants.bearer(bearer_token())
+        token = bearer_token(request.headers.get("Authorization", ""))
+        bearer = grants.bearer(token) or keys.bearer(token)
         if bearer is None:
             return message(401, "Unauthorized")
         person = PEOPLE[bearer.person]
         g.authorised_as = person.id
-        if not buckets.take(person.organisation.key, issuer.settings.rate_limit):
+        if not buckets.take(person.organisation.key, settings.rate_limit):
             return message(429, "Rate limit exceeded")
         if bearer.scope is not None and not route.scopes & bearer.scope:
             return message(403, "Forbidden")
-        call = Call(ledgers[person.organisation.key], person, bearer, issuer.settings, request.args, path)
+        call = Call(ledgers[person.organisation.key], person, bearer, settings, request.args, path)
         try:
             return answer(200, route.answer(call))
         except ApiProblem as problem:

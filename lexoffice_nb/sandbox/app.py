@@ -18,15 +18,20 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from lexoffice_nb.sandbox import api, connect, pages
-from lexoffice_nb.sandbox.authorization import CLIENT_ID, Issuer
+from lexoffice_nb.sandbox import addons, api, endpoints, openid, pages, paper, partner
+from lexoffice_nb.sandbox.api_keys import ApiKeys
+from lexoffice_nb.sandbox.authorization import Issuer
+from lexoffice_nb.sandbox.authorization_header import basic_credentials
 from lexoffice_nb.sandbox.browser import Browser, WaitingRequests
+from lexoffice_nb.sandbox.database import Database
 from lexoffice_nb.sandbox.grants import Grants
 from lexoffice_nb.sandbox.ledger import Ledger, build_ledgers
 from lexoffice_nb.sandbox.people import PEOPLE
 from lexoffice_nb.sandbox.private_files import make_private_folder
+from lexoffice_nb.sandbox.sessions import Sessions
 from lexoffice_nb.sandbox.settings import RequestRecord, SandboxSettings
 from lexoffice_nb.sandbox.signing import keep_tokens_out_of_logs, signing_key
+from lexoffice_nb.sandbox.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +45,9 @@ BERLIN = ZoneInfo("Europe/Berlin")
 _MOST_RECORDS = 10_000
 _MOST_BODY_OCTETS = 1 << 20
 _BOOKS_LIFE_DAYS = 35
+_CLIENTS = {paper.CLIENT_ID, partner.CLIENT_ID}
+_PREFIXES = tuple(f"{contract.prefix}/" for contract in (paper.PAPER, partner.PARTNER))
+_TOKEN_PATHS = tuple(f"{prefix}token" for prefix in _PREFIXES)
 _GRANT_TYPES = {AuthorizationCodeGrant.GRANT_TYPE, RefreshTokenGrant.GRANT_TYPE}
 
 
@@ -90,22 +98,26 @@ class Sandbox:
         """
         keep_tokens_out_of_logs()
         make_private_folder(self._data_dir)
-        self.grants = Grants(self._data_dir / "grants.sqlite3")
+        self._database = Database(self._data_dir / "grants.sqlite3")
         try:
             self._start()
         except BaseException:
-            self.grants.close()
+            self._database.close()
             raise
 
     def _start(self) -> None:
-        self.instance = self.grants.note("instance") or str(uuid.uuid4())
-        self.grants.remember("instance", self.instance)
+        self.grants = Grants(self._database)
+        self.api_keys = ApiKeys(self._database)
+        self.instance = self._database.note("instance") or str(uuid.uuid4())
+        self._database.remember("instance", self.instance)
         self.ledgers = build_ledgers(self.settings.seed, self._day_of_the_books())
         self._server = self._bind()
         self.port = int(self._server.port)
         self.url = f"http://127.0.0.1:{self.port}"
-        self.grants.remember("port", str(self.port))
-        self.issuer = Issuer(self.url, signing_key(self._data_dir / "signing-key.json"), self.grants, self.settings)
+        self._database.remember("port", str(self.port))
+        self.key = signing_key(self._data_dir / "signing-key.json")
+        self.partner_client = partner.partner_client(self._data_dir / "partner-secret", self.settings)
+        self.sessions = Sessions(self._database)
         self._server.app = _application(self)
         # The socket listens since it was bound: who connects before this line waits a moment and is served.
         self._thread = threading.Thread(
@@ -120,7 +132,7 @@ class Sandbox:
             self._thread.join(5)
             self._server.server_close()
             self._server = None
-            self.grants.close()
+            self._database.close()
 
     @property
     def requests(self) -> list[RequestRecord]:
@@ -134,11 +146,12 @@ class Sandbox:
 
     def make_api_key(self, person: str = "demo", label: str = "") -> str:
         """An API key of a person, as the page would make it."""
-        return self.grants.make_api_key(PEOPLE[person].id, label)
+        return self.api_keys.make(PEOPLE[person].id, label)
 
     def revoke_everything(self) -> None:
         """End every token and every API key, as when a person withdraws what they allowed."""
-        self.grants.revoke_everything()
+        self.grants.revoke_all()
+        self.api_keys.revoke_all()
 
     def expire_access_tokens(self) -> None:
         """Let every access token be past its life; refresh tokens live on."""
@@ -148,14 +161,14 @@ class Sandbox:
         # The books keep the day they were opened on, so that tomorrow's notebook meets the same invoices and a local
         # copy of them stays right. After some weeks they are opened anew, or nothing recent would be in them.
         today = datetime.now(BERLIN).date()
-        noted = self.grants.note("books")
+        noted = self._database.note("books")
         if noted and 0 <= (today - date.fromisoformat(noted)).days <= _BOOKS_LIFE_DAYS:
             return date.fromisoformat(noted)
-        self.grants.remember("books", today.isoformat())
+        self._database.remember("books", today.isoformat())
         return today
 
     def _bind(self) -> BaseWSGIServer:
-        last = int(self.grants.note("port") or 0)
+        last = int(self._database.note("port") or 0)
         ports = [self._wanted_port] if self._wanted_port else [last, 0] if last else [0]
         for port in ports[:-1]:
             try:
@@ -183,22 +196,24 @@ class Sandbox:
             asked: Mapping[str, str] = request.values
         except HTTPException:  # a body that was too large to be read is not read now either
             asked = request.args
+        credentials = basic_credentials(request.headers.get("Authorization", ""), self.settings.partner_basic_raw)
         self._records.append(
             RequestRecord(
                 time=time.time(),
                 method=request.method,
                 path=request.path,
                 status=response.status_code,
-                grant_type=_known(asked, "grant_type", _GRANT_TYPES) if request.path == "/connect/token" else None,
-                client_id=_known(asked, "client_id", {CLIENT_ID}) if request.path.startswith("/connect/") else None,
+                grant_type=_known(asked.get("grant_type"), _GRANT_TYPES) if request.path in _TOKEN_PATHS else None,
+                client_id=_known(credentials[0] if credentials else asked.get("client_id"), _CLIENTS)
+                if request.path.startswith(_PREFIXES)
+                else None,
                 authorised_as=g.get("authorised_as"),
             )
         )
 
 
-def _known(values: Mapping[str, str], name: str, known: set[str]) -> str | None:
+def _known(value: str | None, known: set[str]) -> str | None:
     # A client's mistake may put a secret anywhere, so only names that are ours are written down.
-    value = values.get(name)
     return value if value is None or value in known else "unknown"
 
 
@@ -211,9 +226,9 @@ def _application(box: Sandbox) -> Flask:
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_OCTETS
     app.jinja_env.trim_blocks = True
-    browser = Browser(box.grants, f"lexoffice_sandbox_{box.instance.replace('-', '')[:16]}")
+    browser = Browser(box.sessions, f"lexoffice_sandbox_{box.instance.replace('-', '')[:16]}")
     waiting = WaitingRequests()
-    views = pages.Pages(box.issuer, browser)
+    views = pages.Pages(box.settings, browser)
     hosts = {f"{name}:{box.port}" for name in ("127.0.0.1", "localhost", "[::1]")}
 
     @app.before_request
@@ -234,7 +249,7 @@ def _application(box: Sandbox) -> Flask:
         status = error.code or 500
         if request.path.startswith("/v1/"):
             return api.unknown_route(status)
-        if request.path.startswith("/connect/"):
+        if request.path.startswith(_PREFIXES):
             response = jsonify({"error": "invalid_request"})
             response.status_code = status
             return response
@@ -244,7 +259,17 @@ def _application(box: Sandbox) -> Flask:
     def identity() -> Response:
         return jsonify({"instance": box.instance})
 
-    app.register_blueprint(connect.blueprint(box.issuer, browser, waiting, views))
-    app.register_blueprint(pages.blueprint(box.issuer, browser, waiting, views))
-    app.register_blueprint(api.blueprint(box.issuer, box.ledgers))
+    by_paper = Issuer(
+        *(box.url, paper.PAPER, paper.notebook_client(), box.grants, box.settings),
+        extensions=[openid.IdTokens(box.url, box.key, box.settings)],
+    )
+    for_partners = Issuer(
+        *(box.url, partner.PARTNER, partner.registered(box.partner_client, box.settings), box.grants, box.settings)
+    )
+    app.register_blueprint(openid.blueprint(box.url, box.key, box.grants))
+    app.register_blueprint(endpoints.blueprint(by_paper, browser, waiting, views))
+    app.register_blueprint(endpoints.blueprint(for_partners, browser, waiting, views, Throttle(box.settings)))
+    app.register_blueprint(pages.blueprint(browser, waiting, views))
+    app.register_blueprint(addons.blueprint(browser, views, box.api_keys, box.partner_client, box.url))
+    app.register_blueprint(api.blueprint(box.grants, box.api_keys, box.ledgers, box.settings))
     return app

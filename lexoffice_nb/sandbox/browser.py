@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from flask import g, request
 
-from lexoffice_nb.sandbox.grants import digest, new_secret
+from lexoffice_nb.sandbox.database import digest, new_secret
 from lexoffice_nb.sandbox.people import PEOPLE, Person
 
 if TYPE_CHECKING:
     from flask import Response
 
-    from lexoffice_nb.sandbox.grants import Grants
+    from lexoffice_nb.sandbox.authorization import Issuer
+    from lexoffice_nb.sandbox.sessions import Sessions
 
 WAITING_LIFE = 15 * 60
 _MOST_WAITING = 500
@@ -29,12 +30,14 @@ class WaitingRequest:
     """A valid authorization request that waits for its person's sign-in and consent.
 
     Attributes:
+        issuer: The authorization server that it was sent to.
         parameters: The request as it was sent.
         browser: Digest of the cookie of the browser that brought it.
         fresh_since: The person must have signed in at or after this time (`prompt=login`, `max_age`).
         created: When it came.
     """
 
+    issuer: Issuer
     parameters: dict[str, str]
     browser: str
     fresh_since: float
@@ -48,14 +51,14 @@ class WaitingRequests:
         self._lock = threading.Lock()
         self._waiting: dict[str, WaitingRequest] = {}
 
-    def add(self, parameters: dict[str, str], cookie: str, fresh_since: float) -> str:
+    def add(self, issuer: Issuer, parameters: dict[str, str], cookie: str, fresh_since: float) -> str:
         """Keep a request for this browser; returns its handle."""
         handle, now = new_secret(), time.time()
         with self._lock:
             alive = {h: w for h, w in self._waiting.items() if w.created > now - WAITING_LIFE}
             while len(alive) >= _MOST_WAITING:
                 del alive[next(iter(alive))]
-            alive[handle] = WaitingRequest(parameters, digest(cookie), fresh_since, now)
+            alive[handle] = WaitingRequest(issuer, parameters, digest(cookie), fresh_since, now)
             self._waiting = alive
         return handle
 
@@ -85,8 +88,8 @@ class WaitingRequests:
 class Browser:
     """The browser that sent the current request."""
 
-    def __init__(self, grants: Grants, cookie_name: str) -> None:
-        self._grants = grants
+    def __init__(self, sessions: Sessions, cookie_name: str) -> None:
+        self._sessions = sessions
         self._cookie_name = cookie_name
 
     @property
@@ -104,13 +107,13 @@ class Browser:
     @property
     def person(self) -> Person | None:
         """Who is signed in."""
-        session = self._grants.session(self.cookie)
+        session = self._sessions.get(self.cookie)
         return None if session is None else PEOPLE.get(session.person)
 
     @property
     def auth_time(self) -> float:
         """When the person signed in; 0 if nobody is."""
-        session = self._grants.session(self.cookie)
+        session = self._sessions.get(self.cookie)
         return 0.0 if session is None else session.auth_time
 
     @property
@@ -121,13 +124,13 @@ class Browser:
     def sign_in(self, person: Person, waiting: WaitingRequests) -> None:
         """Sign in under a new cookie, so that a cookie planted earlier is worth nothing."""
         old = self.cookie
-        self._grants.end_session(old)
-        self._renew(self._grants.start_session(person.id))
+        self._sessions.end(old)
+        self._renew(self._sessions.start(person.id))
         waiting.follow(old, self.cookie)
 
     def sign_out(self) -> None:
         """Sign out and forget the cookie."""
-        self._grants.end_session(self.cookie)
+        self._sessions.end(self.cookie)
         self._renew(new_secret())
 
     def sent_this_form(self) -> bool:

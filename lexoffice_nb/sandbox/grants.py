@@ -1,44 +1,21 @@
-"""What the server has granted: codes, tokens, API keys and signed-in browsers, kept in SQLite.
+"""What people have granted: codes and tokens, in families that live and die together.
 
-Only SHA-256 digests of secrets reach the disk. All secrets have at least 256 random bits, so a plain digest is enough:
-there is nothing to guess.
+A family is all that came of one consent: its code, and every access and refresh token after it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-import sqlite3
-import threading
 import time
-import uuid
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lexoffice_nb.sandbox.private_files import create_private_file
+from lexoffice_nb.sandbox.database import digest
+from lexoffice_nb.sandbox.people import colleagues
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    import sqlite3
 
-SESSION_LIFE = 12 * 3600
-API_KEY_LIFE = 730 * 24 * 3600
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS sessions (digest TEXT PRIMARY KEY, person TEXT NOT NULL, auth_time REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS families (id TEXT PRIMARY KEY, client_id TEXT NOT NULL, person TEXT NOT NULL,
-    scope TEXT NOT NULL, nonce TEXT, auth_time REAL NOT NULL, revoked_at REAL);
-CREATE TABLE IF NOT EXISTS codes (digest TEXT PRIMARY KEY, family TEXT NOT NULL REFERENCES families(id),
-    redirect_uri TEXT NOT NULL, challenge TEXT NOT NULL, expires REAL NOT NULL, used_at REAL);
-CREATE TABLE IF NOT EXISTS access_tokens (digest TEXT PRIMARY KEY, family TEXT NOT NULL REFERENCES families(id),
-    scope TEXT NOT NULL, expires REAL NOT NULL, revoked_at REAL);
-CREATE TABLE IF NOT EXISTS refresh_tokens (digest TEXT PRIMARY KEY, family TEXT NOT NULL REFERENCES families(id),
-    expires REAL NOT NULL, used_at REAL);
-CREATE TABLE IF NOT EXISTS api_keys (digest TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, person TEXT NOT NULL,
-    label TEXT NOT NULL, tail TEXT NOT NULL, created REAL NOT NULL, revoked_at REAL);
-"""
+    from lexoffice_nb.sandbox.database import Database
 
 
 @dataclass(frozen=True)
@@ -78,112 +55,17 @@ class Bearer:
     connection: str
 
 
-@dataclass(frozen=True)
-class BrowserSession:
-    """A signed-in browser."""
-
-    person: str
-    auth_time: float
-
-
-@dataclass(frozen=True)
-class ApiKey:
-    """An API key as the list shows it: never the key."""
-
-    id: str
-    label: str
-    created: float
-    tail: str
-
-
-def new_secret(octets: int = 32) -> str:
-    """A secret from the operating system's generator; no seed of the books comes near it."""
-    return secrets.token_urlsafe(octets)
-
-
-def digest(secret: str) -> str:
-    """The only form in which a secret is stored."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 class Grants:
-    """The grants of one sandbox, in a file of mode 0600."""
+    """The grants of one sandbox, of all contracts."""
 
-    def __init__(self, path: Path) -> None:
-        create_private_file(path)
-        self._lock = threading.RLock()
-        self._db = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.executescript(_SCHEMA)
-        self._forget_the_dead()
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _forget_the_dead(self) -> None:
-        # A used code or refresh token must be remembered as long as its reuse can be a sign of theft.
-        long_ago = time.time() - 90 * 24 * 3600
-        with self._transaction() as db:
-            db.execute("DELETE FROM sessions WHERE auth_time < ?", (time.time() - SESSION_LIFE,))
-            for table in ("codes", "access_tokens", "refresh_tokens"):
-                db.execute(f"DELETE FROM {table} WHERE expires < ?", (long_ago,))  # noqa: S608 - fixed names
-
-    # -- notes: small facts that survive a restart (port, instance, day of the books)
-
-    def note(self, name: str) -> str | None:
-        """A remembered fact, or None."""
-        with self._lock:
-            row = self._db.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
-
-    def remember(self, name: str, value: str) -> None:
-        """Keep a fact for the next start."""
-        with self._transaction() as db:
-            db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
-
-    # -- signed-in browsers
-
-    def start_session(self, person: str) -> str:
-        """Sign a browser in; returns the value of its cookie."""
-        cookie = new_secret()
-        with self._transaction() as db:
-            db.execute("INSERT INTO sessions VALUES (?, ?, ?)", (digest(cookie), person, time.time()))
-        return cookie
-
-    def session(self, cookie: str) -> BrowserSession | None:
-        """Who is signed in with this cookie."""
-        with self._lock:
-            row = self._db.execute(
-                "SELECT person, auth_time FROM sessions WHERE digest = ? AND auth_time > ?",
-                (digest(cookie), time.time() - SESSION_LIFE),
-            ).fetchone()
-        return None if row is None else BrowserSession(*row)
-
-    def end_session(self, cookie: str) -> None:
-        """Sign a browser out."""
-        with self._transaction() as db:
-            db.execute("DELETE FROM sessions WHERE digest = ?", (digest(cookie),))
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     # -- authorization codes
 
-    def issue_code(self, grant: Grant, life: float) -> str:
-        """A new authorization code for what a person allowed (RFC 6749, section 4.1.2)."""
-        code = new_secret()
-        with self._transaction() as db:
+    def issue_code(self, grant: Grant, code: str, life: float) -> None:
+        """Put a new authorization code into force, for what a person allowed (RFC 6749, section 4.1.2)."""
+        with self._database.transaction() as db:
             db.execute(
                 "INSERT INTO families VALUES (?, ?, ?, ?, ?, ?, NULL)",
                 (grant.family, grant.client_id, grant.person, grant.scope, grant.nonce, grant.auth_time),
@@ -192,7 +74,6 @@ class Grants:
                 "INSERT INTO codes VALUES (?, ?, ?, ?, ?, NULL)",
                 (digest(code), grant.family, grant.redirect_uri, grant.code_challenge, time.time() + life),
             )
-        return code
 
     def use_code(self, code: str, client_id: str) -> Grant | None:
         """Take a code for its one exchange; used up even if the exchange then fails.
@@ -200,7 +81,7 @@ class Grants:
         The second use of a code ends every token that came of it (RFC 6749, section 4.1.2; RFC 9700, section 4.5).
         """
         now = time.time()
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             # One statement decides who is first: reading and marking in two would let all of a race succeed.
             first = db.execute(
                 "UPDATE codes SET used_at = ? WHERE digest = ? AND used_at IS NULL", (now, digest(code))
@@ -222,22 +103,51 @@ class Grants:
 
     # -- tokens
 
-    def issue_tokens(self, family: str, scope: str, access_life: float, refresh_life: float) -> tuple[str, str]:
-        """A new access token and a new refresh token of one family."""
-        access, refresh, now = new_secret(), new_secret(48), time.time()
-        with self._transaction() as db:
+    def issue_tokens(
+        self, family: str, scope: str, access: tuple[str, float], refresh: tuple[str, float], only_pair: bool = False
+    ) -> None:
+        """Put new tokens of a family into force.
+
+        Args:
+            family: Which consent they come from.
+            scope: What the access token opens.
+            access: The access token and the seconds it lives.
+            refresh: The refresh token and the seconds it lives unused.
+            only_pair: End every other token that this client has for the same organisation.
+        """
+        now = time.time()
+        with self._database.transaction() as db:
+            if only_pair:
+                self._end_the_former(db, family, now)
             db.execute(
                 "INSERT INTO access_tokens VALUES (?, ?, ?, ?, NULL)",
-                (digest(access), family, scope, now + access_life),
+                (digest(access[0]), family, scope, now + access[1]),
             )
             db.execute(
-                "INSERT INTO refresh_tokens VALUES (?, ?, ?, NULL)", (digest(refresh), family, now + refresh_life)
+                "INSERT INTO refresh_tokens VALUES (?, ?, ?, NULL)", (digest(refresh[0]), family, now + refresh[1])
             )
-        return access, refresh
+
+    @staticmethod
+    def _end_the_former(db: sqlite3.Connection, family: str, now: float) -> None:
+        client_id, person, revoked_at = db.execute(
+            "SELECT client_id, person, revoked_at FROM families WHERE id = ?", (family,)
+        ).fetchone()
+        if revoked_at is not None:
+            return  # a later login overtook this renewal: its tokens are born dead and must not take the living along
+        # The family's earlier refresh tokens are used up already, or there would be no new ones.
+        db.execute("UPDATE access_tokens SET revoked_at = ? WHERE family = ? AND revoked_at IS NULL", (now, family))
+        # A family without a refresh token is a login under way: its code is still good, and will end this pair in turn.
+        for colleague in colleagues(person):
+            db.execute(
+                "UPDATE families SET revoked_at = ?"
+                " WHERE client_id = ? AND person = ? AND id != ? AND revoked_at IS NULL"
+                " AND EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.family = families.id)",
+                (now, client_id, colleague, family),
+            )
 
     def find_refresh_token(self, token: str) -> Grant | None:
         """What a live refresh token stands for; one that was used before ends its family (RFC 9700, section 4.14.2)."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             row = db.execute(
                 "SELECT f.id, f.client_id, f.person, f.scope, f.nonce, f.auth_time, r.expires, r.used_at, f.revoked_at"
                 " FROM refresh_tokens r JOIN families f ON f.id = r.family WHERE r.digest = ?",
@@ -254,7 +164,7 @@ class Grants:
 
     def use_refresh_token(self, token: str, family: str) -> bool:
         """Take a refresh token for its one use; False, and the end of its family, if another was first."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             first = db.execute(
                 "UPDATE refresh_tokens SET used_at = ? WHERE digest = ? AND used_at IS NULL",
                 (time.time(), digest(token)),
@@ -265,7 +175,7 @@ class Grants:
 
     def revoke(self, token: str, client_id: str) -> None:
         """End a token: a refresh token with its whole family, an access token alone (RFC 7009, section 2.1)."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             row = db.execute(
                 "SELECT f.id FROM refresh_tokens r JOIN families f ON f.id = r.family"
                 " WHERE r.digest = ? AND f.client_id = ?",
@@ -285,56 +195,18 @@ class Grants:
         db.execute("UPDATE families SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", (time.time(), family))
 
     def bearer(self, token: str) -> Bearer | None:
-        """Whom an access token or an API key speaks for, if it is alive (RFC 6750, section 3.1)."""
-        now = time.time()
-        with self._lock:
-            row = self._db.execute(
-                "SELECT f.person, a.scope, f.id FROM access_tokens a JOIN families f ON f.id = a.family"
-                " WHERE a.digest = ? AND a.expires > ? AND a.revoked_at IS NULL AND f.revoked_at IS NULL",
-                (digest(token), now),
-            ).fetchone()
-            if row is not None:
-                return Bearer(row[0], frozenset(row[1].split()), row[2])
-            key = self._db.execute(
-                "SELECT person, id FROM api_keys WHERE digest = ? AND created > ? AND revoked_at IS NULL",
-                (digest(token), now - API_KEY_LIFE),
-            ).fetchone()
-        return None if key is None else Bearer(key[0], None, key[1])
+        """Whom an access token speaks for, if it is alive (RFC 6750, section 3.1)."""
+        row = self._database.row(
+            "SELECT f.person, a.scope, f.id FROM access_tokens a JOIN families f ON f.id = a.family"
+            " WHERE a.digest = ? AND a.expires > ? AND a.revoked_at IS NULL AND f.revoked_at IS NULL",
+            *(digest(token), time.time()),
+        )
+        return None if row is None else Bearer(row[0], frozenset(row[1].split()), row[2])
 
     def expire_access_tokens(self) -> None:
         """Every access token is past its life from now on; refresh tokens live on."""
-        with self._transaction() as db:
-            db.execute("UPDATE access_tokens SET expires = ?", (time.time() - 1,))
+        self._database.write("UPDATE access_tokens SET expires = ?", time.time() - 1)
 
-    def revoke_everything(self) -> None:
-        """Every token and every API key is dead from now on."""
-        with self._transaction() as db:
-            db.execute("UPDATE families SET revoked_at = ? WHERE revoked_at IS NULL", (time.time(),))
-            db.execute("UPDATE api_keys SET revoked_at = ? WHERE revoked_at IS NULL", (time.time(),))
-
-    # -- API keys
-
-    def make_api_key(self, person: str, label: str) -> str:
-        """A new API key; this is the only time that it can be seen."""
-        key = new_secret()
-        with self._transaction() as db:
-            db.execute(
-                "INSERT INTO api_keys VALUES (?, ?, ?, ?, ?, ?, NULL)",
-                (digest(key), str(uuid.uuid4()), person, label, key[-4:], time.time()),
-            )
-        return key
-
-    def api_keys(self, person: str) -> list[ApiKey]:
-        """A person's live keys, the newest first."""
-        with self._lock:
-            rows = self._db.execute(
-                "SELECT id, label, created, tail FROM api_keys WHERE person = ? AND revoked_at IS NULL"
-                " ORDER BY created DESC",
-                (person,),
-            ).fetchall()
-        return [ApiKey(*row) for row in rows]
-
-    def delete_api_key(self, person: str, key_id: str) -> None:
-        """End one of a person's own keys."""
-        with self._transaction() as db:
-            db.execute("UPDATE api_keys SET revoked_at = ? WHERE id = ? AND person = ?", (time.time(), key_id, person))
+    def revoke_all(self) -> None:
+        """Every token is dead from now on."""
+        self._database.write("UPDATE families SET revoked_at = ? WHERE revoked_at IS NULL", time.time())

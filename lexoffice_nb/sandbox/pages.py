@@ -1,10 +1,9 @@
-"""The pages a person sees: sign-in, consent, API keys, errors. They need no JavaScript and load nothing."""
+"""The pages a person sees on the way: sign-in, consent, errors. They need no JavaScript and load nothing."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -12,15 +11,15 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 from markupsafe import Markup
 
-from lexoffice_nb.sandbox.authorization import CLIENT_NAME, PASTE_REDIRECT_URI
+from lexoffice_nb.sandbox.paper import PASTE_REDIRECT_URI
 from lexoffice_nb.sandbox.people import PEOPLE, Organisation
 from lexoffice_nb.sandbox.wording import LANGUAGES, scope_text, text
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Response as AnyResponse
 
-    from lexoffice_nb.sandbox.authorization import Issuer
     from lexoffice_nb.sandbox.browser import Browser, WaitingRequests
+    from lexoffice_nb.sandbox.settings import SandboxSettings
 
 # The template wraps it in <style>…</style> with not one character more, because the policy names its digest.
 STYLE = Path(__file__).with_name("pages.css").read_text(encoding="utf-8")
@@ -42,16 +41,20 @@ SECURITY_HEADERS = {
 }
 
 
+# Where a sign-in leads that no program asked for.
+_LEADS_TO = {"keys": "/addons/public-api", "partner": "/addons/partner"}
+
+
 class Pages:
     """Renders the pages of one sandbox."""
 
-    def __init__(self, issuer: Issuer, browser: Browser) -> None:
-        self.issuer = issuer
+    def __init__(self, settings: SandboxSettings, browser: Browser) -> None:
+        self.settings = settings
         self.browser = browser
 
     def company(self, organisation: Organisation) -> str:
         """An organisation's name as it is shown."""
-        return self.issuer.settings.company_name or organisation.name
+        return self.settings.company_name or organisation.name
 
     def render(self, template: str, status: int = 200, language: str | None = None, **values: Any) -> Response:
         """A page in the language the browser asks for."""
@@ -63,7 +66,6 @@ class Pages:
             csrf_token=self.browser.csrf_token,
             t=lambda key, **inserted: text(key, chosen, **inserted),
             scope_text=lambda scope: scope_text(scope, chosen),
-            client=CLIENT_NAME,
             company=self.company,
             **values,
         )
@@ -74,7 +76,7 @@ class Pages:
         return self.render("error.html", status, reason=reason)
 
 
-def blueprint(issuer: Issuer, browser: Browser, waiting: WaitingRequests, pages: Pages) -> Blueprint:
+def blueprint(browser: Browser, waiting: WaitingRequests, pages: Pages) -> Blueprint:
     """The pages' routes."""
     routes = Blueprint("pages", __name__)
 
@@ -93,11 +95,15 @@ def blueprint(issuer: Issuer, browser: Browser, waiting: WaitingRequests, pages:
         waiting_request = waiting.get(handle, browser.cookie)
         if handle and waiting_request is None:
             return pages.error("expired")
+        # A name and not an address, or a stranger's link could lead anywhere after the sign-in.
+        purpose = request.args.get("for", "")
         return pages.render(
             "sign_in.html",
             language=language(waiting_request.parameters) if waiting_request else None,
+            client=waiting_request.issuer.client.name if waiting_request else None,
             people=list(PEOPLE.values()),
             handle=handle,
+            purpose=purpose if purpose in _LEADS_TO else "keys",
         )
 
     @routes.post("/sign-in")
@@ -109,7 +115,8 @@ def blueprint(issuer: Issuer, browser: Browser, waiting: WaitingRequests, pages:
         if person is None or (handle and waiting.get(handle, browser.cookie) is None):
             return pages.error("expired")
         browser.sign_in(person, waiting)
-        return redirect(f"/consent?request={handle}" if handle else "/addons/public-api", 303)
+        to = _LEADS_TO.get(request.form.get("for", ""), _LEADS_TO["keys"])
+        return redirect(f"/consent?request={handle}" if handle else to, 303)
 
     @routes.get("/consent")
     def consent_page() -> AnyResponse:
@@ -125,8 +132,9 @@ def blueprint(issuer: Issuer, browser: Browser, waiting: WaitingRequests, pages:
             "consent.html",
             language=language(waiting_request.parameters),
             handle=handle,
+            client=waiting_request.issuer.client.name,
             person=person,
-            scopes=issuer.requested_scopes(waiting_request.parameters),
+            scopes=waiting_request.issuer.requested_scopes(waiting_request.parameters),
             destination=urlsplit(redirect_uri).netloc,
             paste=redirect_uri == PASTE_REDIRECT_URI,
         )
@@ -147,7 +155,7 @@ def blueprint(issuer: Issuer, browser: Browser, waiting: WaitingRequests, pages:
         if taken is None:
             return pages.error("expired")
         allowed = request.form.get("decision") == "allow"
-        return redirect(issuer.answer(taken.parameters, person if allowed else None, auth_time), 303)
+        return redirect(taken.issuer.answer(taken.parameters, person if allowed else None, auth_time), 303)
 
     @routes.post("/sign-out")
     def sign_out() -> AnyResponse:
@@ -155,29 +163,5 @@ def blueprint(issuer: Issuer, browser: Browser, waiting: WaitingRequests, pages:
             return pages.error("not_our_form", 403)
         browser.sign_out()
         return redirect("/", 303)
-
-    def keys_page(new_key: str | None = None) -> AnyResponse:
-        person = browser.person
-        if person is None:
-            return redirect("/sign-in", 303)
-        keys = [(key, datetime.fromtimestamp(key.created, UTC)) for key in issuer.grants.api_keys(person.id)]
-        return pages.render("keys.html", person=person, keys=keys, new_key=new_key)
-
-    @routes.get("/addons/public-api")
-    def keys() -> AnyResponse:
-        return keys_page()
-
-    @routes.post("/addons/public-api")
-    def change_keys() -> AnyResponse:
-        if not browser.sent_this_form():
-            return pages.error("not_our_form", 403)
-        person = browser.person
-        if person is None:
-            return redirect("/sign-in", 303)
-        if doomed := request.form.get("delete"):
-            issuer.grants.delete_api_key(person.id, doomed)
-            return redirect("/addons/public-api", 303)
-        label = " ".join(request.form.get("label", "").split())[:60]
-        return keys_page(issuer.grants.make_api_key(person.id, label))
 
     return routes

@@ -41,3 +41,9 @@ PEOPLE: dict[str, Person] = {
         organisation=Organisation("kanzlei", "Steuerkanzlei Beispiel PartG mbB"),
     ),
 }
+
+
+def colleagues(person_id: str) -> list[str]:
+    """Everybody of the same organisation, oneself included."""
+    organisation = PEOPLE[person_id].organisation
+    return [person.id for person in PEOPLE.values() if person.organisation == organisation]

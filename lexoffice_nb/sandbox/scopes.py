@@ -1,4 +1,4 @@
-"""The scopes this server knows, and what they open."""
+"""The scopes this server knows."""
 
 from __future__ import annotations
 
@@ -19,13 +19,27 @@ _READ_AND_WRITE = (
     "vouchers",
 )
 _READ_ONLY = ("payments", "profile", "recurring-templates", "voucherlist")
-PARTNER_SCOPES = tuple(
+PLURAL_SCOPES = tuple(
     sorted(
         [f"{thing}.{verb}" for thing in _READ_AND_WRITE for verb in ("read", "write")]
         + [f"{t}.read" for t in _READ_ONLY]
     )
 )
-SCOPES = (*OPENID_SCOPES, *PAPER_SCOPES, *PARTNER_SCOPES)
+SCOPES = (*OPENID_SCOPES, *PAPER_SCOPES, *PLURAL_SCOPES)  # the paper's client may use the plural names too
+PARTNER_SCOPES = tuple(
+    sorted(
+        (
+            *PLURAL_SCOPES,
+            *("cashbox.delete", "cashbox.read", "cashbox.write"),
+            *("contacts.bankaccounts.read", "contacts.bankaccounts.write"),
+            "files.status",
+            *("finance.read", "finance.write"),
+            "organization.read",
+            "transaction-assignment-hint.write",
+            "vouchers.sendmail",
+        )
+    )
+)
 
 
 def words(scope: str | None) -> list[str]:

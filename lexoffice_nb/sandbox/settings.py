@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -21,6 +21,14 @@ class SandboxSettings:
         drop_scopes: Scopes that are left out of every grant without a word, as some providers do.
         rate_limit: API requests per second for one organisation, or None for no limit.
         company_name: Replaces every organisation's name in API and pages, to try names made of HTML.
+        partner_redirect_uri: The one redirect URI of the partner client; it has to match exactly.
+        partner_secret: Takes the place of the partner client's own secret, to try unusual characters.
+        partner_basic_raw: Client ID and secret come in HTTP Basic as they are, and not form-encoded.
+        partner_legacy_scope: The partner's token endpoint says `read write` and not which scopes were granted.
+        partner_access_token_life: Seconds a partner's access token lives.
+        partner_access_token_length: Characters of a partner's access token, as far as its contents leave room.
+        partner_rate_limit: Requests a minute to the partner's authorization server, or None for no limit.
+        partner_rate_pause: Seconds for which it answers 429 to everybody once the limit was passed.
         seed: What the books are drawn from. Nothing secret depends on it.
     """
 
@@ -35,6 +43,14 @@ class SandboxSettings:
     drop_scopes: tuple[str, ...] = ()
     rate_limit: float | None = None
     company_name: str | None = None
+    partner_redirect_uri: str = "http://127.0.0.1:8765/callback"
+    partner_secret: str | None = field(default=None, repr=False)
+    partner_basic_raw: bool = False
+    partner_legacy_scope: bool = True
+    partner_access_token_life: int = 14399
+    partner_access_token_length: int = 4096
+    partner_rate_limit: int | None = None
+    partner_rate_pause: float = 30.0
     seed: int = 1
 
 

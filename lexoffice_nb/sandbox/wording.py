@@ -14,6 +14,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "sign_in": ("Sign in", "Anmelden"),
     "sign_in_for_client": ("{client} asks you to sign in.", "{client} bittet Sie, sich anzumelden."),
     "sign_in_for_keys": ("To manage your API keys.", "Um Ihre API-Schlüssel zu verwalten."),
+    "sign_in_for_partner": ("To see the partner client.", "Um den Partner-Client zu sehen."),
     "sign_in_as": ("Sign in as {name}", "Als {name} anmelden"),
     "or_someone_else": ("Or from another organisation", "Oder aus einer anderen Organisation"),
     "no_password": (
@@ -59,6 +60,22 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "delete": ("Delete", "Löschen"),
     "delete_key": ("Delete the key {label}", "Schlüssel {label} löschen"),
     "unnamed_key": ("Unnamed key", "Schlüssel ohne Namen"),
+    "partner": ("Partner client", "Partner-Client"),
+    "partner_lead": (
+        "With this, a program signs people in as the vendor's partners do.",
+        "Damit meldet ein Programm Personen an, wie es Partner des Anbieters tun.",
+    ),
+    "client_id": ("Client ID", "Client-ID"),
+    "client_secret": ("Client secret", "Client-Secret"),
+    "show_secret": ("Show the secret", "Secret anzeigen"),
+    "redirect_uri": ("Redirect URI", "Redirect-URI"),
+    "address_authorize": ("Authorization endpoint", "Autorisierungsendpunkt"),
+    "address_token": ("Token endpoint (HTTP Basic and PKCE)", "Token-Endpunkt (HTTP Basic und PKCE)"),
+    "address_revoke": ("Revocation endpoint (HTTP Basic)", "Widerrufsendpunkt (HTTP Basic)"),
+    "partner_note": (
+        "The secret was made on this machine and is of use nowhere else.",
+        "Das Secret wurde auf diesem Rechner erzeugt und gilt nirgendwo sonst.",
+    ),
     "sign_out": ("Sign out", "Abmelden"),
     "home_lead": (
         "An authorization server, a REST API and invented books, for trying and learning.",
@@ -95,6 +112,14 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "Diese Anmeldung ist abgeschlossen, zu alt oder wurde in einem anderen Browser begonnen.",
     ),
     "error_expired_do": ("Open a new login link from the notebook.", "Öffnen Sie einen neuen Link aus dem Notebook."),
+    "error_too_many": (
+        "Too many requests came in too short a time, so this one was not looked at.",
+        "Es kamen zu viele Anfragen in zu kurzer Zeit. Diese wurde deshalb nicht bearbeitet.",
+    ),
+    "error_too_many_do": (
+        "Wait a minute, then reload this page.",
+        "Warten Sie eine Minute und laden Sie diese Seite dann neu.",
+    ),
     "error_not_our_form": (
         "This form was not sent from one of our pages, so it was not taken.",
         "Dieses Formular kam nicht von einer unserer Seiten und wurde deshalb nicht angenommen.",
@@ -118,15 +143,25 @@ _SCOPES: dict[str, tuple[str, str]] = {
     "invoice.write": ("Create and change invoices", "Rechnungen anlegen und ändern"),
     "contact.read": ("Read customers and suppliers", "Kunden und Lieferanten lesen"),
     "profile.read": ("See your organisation", "Ihre Organisation sehen"),
+    "files.status": ("See whether files were taken in", "Sehen, ob Dateien verarbeitet wurden"),
+    "organization.read": ("See your company's master data", "Die Stammdaten Ihres Unternehmens sehen"),
+    "transaction-assignment-hint.write": (
+        "Hint which payment belongs to which voucher",
+        "Hinweise geben, welche Zahlung zu welchem Beleg gehört",
+    ),
+    "vouchers.sendmail": ("Send documents by e-mail", "Dokumente per E-Mail versenden"),
     "voucherlist.read": ("Read the list of all vouchers", "Die Liste aller Belege lesen"),
 }
 _THINGS: dict[str, tuple[str, str]] = {
     "articles": ("articles", "Artikel"),
+    "cashbox": ("cash boxes", "Kassen"),
     "contacts": ("customers and suppliers", "Kunden und Lieferanten"),
+    "contacts.bankaccounts": ("bank accounts of contacts", "Bankverbindungen von Kontakten"),
     "credit-notes": ("credit notes", "Rechnungskorrekturen"),
     "delivery-notes": ("delivery notes", "Lieferscheine"),
     "dunnings": ("dunning letters", "Mahnungen"),
     "files": ("files", "Dateien"),
+    "finance": ("your bank accounts and transactions", "Ihre Bankkonten und Umsätze"),
     "invoices": ("invoices", "Rechnungen"),
     "order-confirmations": ("order confirmations", "Auftragsbestätigungen"),
     "payments": ("payments", "Zahlungen"),
@@ -135,6 +170,7 @@ _THINGS: dict[str, tuple[str, str]] = {
     "vouchers": ("bookkeeping vouchers", "Buchungsbelege"),
 }
 _VERBS: dict[str, tuple[str, str]] = {
+    "delete": ("Delete {thing}", "{thing} löschen"),
     "read": ("Read {thing}", "{thing} lesen"),
     "write": ("Create and change {thing}", "{thing} anlegen und ändern"),
 }

@@ -217,6 +217,17 @@ def test_logging_out_closes_the_card_and_drops_the_name(notebook: Notebook) -> N
     assert "Nobody is signed in" in notebook.output_text(3)
 
 
+def test_logging_out_in_python_is_seen_on_the_card(notebook: Notebook) -> None:
+    notebook.open([LOGIN, "lexoffice.logout()"])
+    notebook.run(0)
+    tab = notebook.popup(login_link(notebook))
+    sign_in(tab)
+    allow(tab)
+    expect(status(notebook)).to_contain_text("Signed in")
+    notebook.run(1)
+    expect(status(notebook)).to_contain_text("Signed out")
+
+
 def test_an_api_key_made_on_the_key_page_signs_in(notebook: Notebook) -> None:
     notebook.open([f"{LOAD}\n%lexoffice_login --api-key", "lexoffice.get('/v1/profile').json()['companyName']"])
     notebook.run(0)

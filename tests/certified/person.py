@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import requests
@@ -22,7 +22,9 @@ class _Page(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.heading, self.action, self.cancel, self.text = "", None, None, ""
+        self.heading, self.text = "", ""
+        self.action: str | None = None
+        self.cancel: str | None = None
         self.fields: dict[str, str] = {}
         self._within = ""
         self.feed(html)
@@ -126,5 +128,5 @@ class Person:
         fields = {name: typed.get(name, value) for name, value in page.fields.items()}
         return self._open("POST", urljoin(response.url, page.action), data=fields)
 
-    def _open(self, method: str, url: str, **options: object) -> requests.Response:
+    def _open(self, method: str, url: str, **options: Any) -> requests.Response:
         return self._browser.request(method, url, allow_redirects=False, timeout=_TIMEOUT, **options)

@@ -34,7 +34,8 @@ def exchange(server: Certified, attempt: LexofficeLogin, person: Person, **chang
         "client_id": attempt.client_id,
         **changes,
     }
-    return direct("POST", f"{server.issuer}/token", data=form).json()
+    answer: dict[str, Any] = direct("POST", f"{server.issuer}/token", data=form).json()
+    return answer
 
 
 def test_a_complete_token_request_is_taken(certified: Certified, person: Person) -> None:

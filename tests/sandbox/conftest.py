@@ -6,8 +6,8 @@ import base64
 import hashlib
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import parse_qs, quote_plus, urlencode, urlsplit
 
 import pytest
 import requests
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CALLBACK = "http://127.0.0.1:51234/callback"
+PARTNER_CALLBACK = "http://127.0.0.1:8765/callback"
 ALL_SCOPES = "openid profile email invoice.read contact.read"
 
 
@@ -33,12 +34,25 @@ def query(url: str) -> dict[str, str]:
 class Client:
     """A public client with PKCE; it checks nothing, so that the server's own refusals are seen."""
 
+    prefix: ClassVar = "/connect"
+    registered: ClassVar = {"client_id": "lexoffice-nb", "redirect_uri": CALLBACK}
+    asked: ClassVar[dict[str, str]] = {"scope": ALL_SCOPES, "nonce": "n-0S6"}
+
     box: Sandbox
     http: requests.Session = field(default_factory=requests.Session)
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
 
     def __post_init__(self) -> None:
         self.http.trust_env = False
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What a form says about who sends it."""
+        return {"client_id": self.registered["client_id"]}
+
+    def headers(self) -> dict[str, str]:
+        """What the headers say about it."""
+        return {}
 
     @property
     def challenge(self) -> str:
@@ -48,16 +62,14 @@ class Client:
         """An authorization request; a change to None leaves the parameter out."""
         parameters = {
             "response_type": "code",
-            "client_id": "lexoffice-nb",
-            "redirect_uri": CALLBACK,
-            "scope": ALL_SCOPES,
+            **self.registered,
+            **self.asked,
             "state": "st/at&e=1",
-            "nonce": "n-0S6",
             "code_challenge": self.challenge,
             "code_challenge_method": "S256",
         } | changes
         kept = {name: value for name, value in parameters.items() if value is not None}
-        return f"{self.box.url}/connect/authorize?{urlencode(kept)}"
+        return f"{self.box.url}{self.prefix}/authorize?{urlencode(kept)}"
 
     def open(self, url: str, **options: Any) -> requests.Response:
         return self.http.get(url if url.startswith("http") else self.box.url + url, allow_redirects=False, **options)
@@ -69,19 +81,19 @@ class Client:
         form = {
             "grant_type": "authorization_code",
             "code": code,
-            "redirect_uri": CALLBACK,
-            "client_id": "lexoffice-nb",
+            "redirect_uri": self.registered["redirect_uri"],
+            **self.named,
             "code_verifier": self.verifier,
         } | changes
         return self.token(**{name: value for name, value in form.items() if value is not None})
 
     def refresh(self, token: str, **changes: str) -> requests.Response:
-        form = {"grant_type": "refresh_token", "refresh_token": token, "client_id": "lexoffice-nb"}
+        form = {"grant_type": "refresh_token", "refresh_token": token, **self.named}
         return self.token(**form | changes)
 
     def token(self, **form: str) -> requests.Response:
         # Not through the session: threads share this object.
-        return requests.post(f"{self.box.url}/connect/token", data=form, timeout=20)
+        return requests.post(self.box.url + self.prefix + "/token", data=form, headers=self.headers(), timeout=20)
 
     def tokens(self, person: str = "demo", **changes: str | None) -> dict[str, Any]:
         response = self.exchange(self.code(person, **changes))
@@ -92,8 +104,35 @@ class Client:
         return requests.get(self.box.url + path, headers={"Authorization": f"Bearer {token}"}, timeout=20)
 
     def revoke(self, token: str) -> requests.Response:
-        form = {"token": token, "client_id": "lexoffice-nb"}
-        return requests.post(f"{self.box.url}/connect/revoke", data=form, timeout=20)
+        form = {"token": token, **self.named}
+        return requests.post(self.box.url + self.prefix + "/revoke", data=form, headers=self.headers(), timeout=20)
+
+
+@dataclass
+class Partner(Client):
+    """A confidential client with PKCE, by the contract for partners."""
+
+    prefix: ClassVar = "/oauth2"
+    registered: ClassVar = {"client_id": "partner-demo", "redirect_uri": PARTNER_CALLBACK}
+    asked: ClassVar[dict[str, str]] = {"scope": "profile.read voucherlist.read"}
+
+    authorization: str | None = None
+
+    @property
+    def named(self) -> dict[str, str]:
+        return {}
+
+    def headers(self) -> dict[str, str]:
+        known = self.box.partner_client
+        header = (
+            basic(quote_plus(known.id), quote_plus(known.secret)) if self.authorization is None else self.authorization
+        )
+        return {"Authorization": header} if header else {}
+
+
+def basic(client_id: str, secret: str) -> str:
+    """An HTTP Basic header of two values as they are."""
+    return "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +167,24 @@ def own(box: Sandbox) -> Iterator[Client]:
 
 
 @pytest.fixture
+def partner(shared_box: Sandbox) -> Iterator[Partner]:
+    with requests.Session() as http:
+        yield Partner(shared_box, http)
+
+
+@pytest.fixture
+def own_partner(box: Sandbox) -> Iterator[Partner]:
+    with requests.Session() as http:
+        yield Partner(box, http)
+
+
+@pytest.fixture
+def basic_header() -> Any:
+    """Makes an HTTP Basic header of two values as they are."""
+    return basic
+
+
+@pytest.fixture
 def read() -> Any:
     """Reads a redirect's parameters."""
     return query
@@ -137,3 +194,9 @@ def read() -> Any:
 def client_of() -> Any:
     """Makes a client of a sandbox."""
     return Client
+
+
+@pytest.fixture
+def client_of_partners() -> Any:
+    """Makes a partner's client of a sandbox."""
+    return Partner

@@ -192,6 +192,7 @@ def all_pages(visitor: Visitor, language: str) -> list[str]:
     pages = [client.open(path, headers=asked).text for path in ("/", f"/sign-in?request={visitor.handle}", "/nowhere")]
     visitor.sign_in()
     pages.append(client.open(f"/consent?request={visitor.handle}", headers=asked).text)
+    pages.append(client.open("/addons/partner", headers=asked).text)
     pages.append(client.open("/addons/public-api", headers=asked).text)
     return pages
 
@@ -233,7 +234,7 @@ def test_an_api_key_is_shown_once_and_can_be_deleted(visitor, client):
 def test_nobody_deletes_another_persons_key(visitor, client):
     key = client.box.make_api_key("kanzlei")
     visitor.sign_in("demo")
-    visitor.post("/addons/public-api", delete=client.box.grants.api_keys("kanzlei")[0].id)
+    visitor.post("/addons/public-api", delete=client.box.api_keys.of("kanzlei")[0].id)
     assert client.api("/v1/profile", key).status_code == 200
 
 
