@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,13 +109,17 @@ class LexofficeSession(ApiSession):
         self.account = _account(profile, {})
 
     def _identify(self) -> None:
-        """Asks whose account it is. Nobody's sign-in fails because of it: the claims of the ID token serve as well."""
+        """Asks whose account it is: the API, then, if no name has come, userinfo. No sign-in fails because of it."""
         profile: Any = {}
-        try:
+        claims = self.tokens.claims
+        with suppress(ApiError, LoginError):
             profile = self.get("/v1/profile", timeout=(5, 10)).json()
-        except (ApiError, LoginError):
-            profile = {}
-        self.account = _account(profile, self.tokens.claims)
+        self.account = _account(profile, claims)
+        if not self.account.person and claims:
+            # With the code flow most providers give names and e-mail here only (OpenID Connect Core section 5.4).
+            with suppress(LoginError):
+                claims = {**self.userinfo(), **claims}
+            self.account = _account(profile, claims)
 
     @property
     def tokens(self) -> TokenSet:

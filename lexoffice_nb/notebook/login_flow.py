@@ -213,7 +213,7 @@ class LoginFlow(HasTraits):
 
     @shielded
     def _exchange(self, attempt: LexofficeLogin, callback: Secret) -> None:
-        attempt.handle_callback(callback.reveal())
+        attempt.handle_callback(callback)
         try:
             self.session.adopt_login(attempt)
         except BaseException:

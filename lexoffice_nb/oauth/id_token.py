@@ -63,7 +63,7 @@ class IssuerKeys:
     def __init__(self, jwks_uri: str) -> None:
         self._uri = jwks_uri
         self._keys: list[Mapping[str, Any]] = []
-        self._fetched = float("-inf")
+        self._refetched = float("-inf")
         self._lock = threading.Lock()
 
     def key_for(self, header: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -77,7 +77,11 @@ class IssuerKeys:
             # A provider may have changed its keys just now; the pause keeps forged kids from becoming a flood.
             # Without a kid only fresh keys tell whether the provider still signs with the one that fits.
             doubtful = not fitting or "kid" not in header
-            if doubtful and time.monotonic() - self._fetched > REFETCH_SECONDS:
+            if not self._keys:
+                self._fetch()
+                fitting = self._fitting(header)
+            elif doubtful and time.monotonic() - self._refetched > REFETCH_SECONDS:
+                self._refetched = time.monotonic()
                 self._fetch()
                 fitting = self._fitting(header)
         if not fitting:
@@ -105,7 +109,6 @@ class IssuerKeys:
         if keys is None:
             raise IdTokenError("jwks_unreadable", host=host)
         self._keys = keys
-        self._fetched = time.monotonic()
 
 
 def _keys(answer: Answer) -> list[Mapping[str, Any]] | None:

@@ -168,7 +168,9 @@ def _error(answer: Answer, stage: str) -> LoginError:
     error = from_server(members.get("error") or "", 60)
     said = from_server(members.get("error_description") or "") or error or f"HTTP {answer.status}"
     trouble = answer.status >= 500 or answer.status == 429  # it says nothing about the grant, whatever `error` is
-    if error == "invalid_grant" and not trouble:
+    # A renewal that is refused without a reason is over as well; the same token would be refused for ever.
+    refused = error == "invalid_grant" or (stage == "refresh" and not error and answer.status in (400, 401, 403))
+    if refused and not trouble:
         code = "invalid_grant_refresh" if stage == "refresh" else "invalid_grant"
         return InvalidGrant(code, stage=stage, said=said)
     code = f"token_{error}" if error in _ERRORS else "token_other"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lexoffice_nb.oauth.login import LexofficeLogin
     from lexoffice_nb.oauth.token_endpoint import TokenAnswer, TokenEndpoint
 
-# Renewed this long before the end, so that a request under way does not meet it.
+# Renewed this long before the end, so that a request under way does not meet it; never more than a quarter of a life.
 EARLY = timedelta(seconds=30)
 
 
@@ -35,6 +35,7 @@ class TokenSource:
         self._tokens: TokenSet | None = None
         self._sign_in = _SignIn(None, None)
         self._why_empty = "signed_out_waiting"
+        self._renew_at: datetime | None = None
 
     def adopt(self, attempt: LexofficeLogin) -> None:
         """Takes over the tokens of a finished sign-in.
@@ -45,14 +46,21 @@ class TokenSource:
         if attempt.tokens is None:
             raise SignedOut("signed_out_unfinished")
         with self._lock:
-            self._tokens = attempt.tokens
+            self._keep(attempt.tokens)
             self._sign_in = _SignIn(attempt.endpoint, attempt.keys)
 
     def adopt_key(self, key: Secret) -> None:
         """Takes an API key as an access token that nobody renews."""
         with self._lock:
-            self._tokens = TokenSet(key)
+            self._keep(TokenSet(key))
             self._sign_in = _SignIn(None, None)
+
+    def _keep(self, tokens: TokenSet) -> None:
+        self._tokens, self._renew_at = tokens, None
+        if tokens.expires_at is not None:
+            life = tokens.expires_at - datetime.now(UTC)
+            early = min(EARLY, life / 4) if tokens.refresh_token else timedelta(0)
+            self._renew_at = tokens.expires_at - early
 
     @property
     def tokens(self) -> TokenSet:
@@ -84,7 +92,8 @@ class TokenSource:
             LoginError: if the provider did not answer; stage `refresh`.
         """
         tokens = self.tokens
-        if tokens.expires_at is not None and tokens.expires_at - EARLY <= datetime.now(UTC):
+        renew_at = self._renew_at
+        if renew_at is not None and renew_at <= datetime.now(UTC):
             return self.renew(tokens.access_token)
         return tokens.access_token
 
@@ -111,8 +120,9 @@ class TokenSource:
             if answer is None:
                 self.clear("signed_out_ended")
                 raise SignedOut("signed_out_ended", stage="refresh")
-            self._tokens = self._renewed(tokens, answer, endpoint)
-            return self._tokens.access_token
+            renewed = self._renewed(tokens, answer, endpoint)
+            self._keep(renewed)
+            return renewed.access_token
 
     def _renewed(self, old: TokenSet, answer: TokenAnswer, endpoint: TokenEndpoint) -> TokenSet:
         # The rotated token is kept before anything can fail: the old one is used up (RFC 9700 section 4.14).

@@ -17,7 +17,7 @@ from lexoffice_nb.notebook.callback_catcher import PASTE_ONLY_REDIRECT_URI, can_
 from lexoffice_nb.notebook.sign_in_request import GivenSecrets
 from lexoffice_nb.oauth import transport
 from lexoffice_nb.oauth.tokens import Secret
-from lexoffice_nb.sandbox import Sandbox, connect
+from lexoffice_nb.sandbox import Sandbox, openid
 from lexoffice_nb.sandbox.person import sign_in
 from tests.notebook.conftest import browse, eventually, our_threads
 
@@ -434,9 +434,9 @@ def test_a_link_with_control_characters_is_never_shown(
     new_flow: Callable[..., LoginFlow], box: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Printed in a terminal, it could do anything there. The issuer's description is what names it."""
-    described = connect.metadata(box.url)
+    described = openid.metadata(box.url)
     hostile = {**described, "authorization_endpoint": f"{box.url}/\x1b[2Jconnect/authorize"}
-    monkeypatch.setattr(connect, "metadata", lambda issuer: hostile)
+    monkeypatch.setattr(openid, "metadata", lambda issuer: hostile)
     flow = new_flow(issuer=box.url, client_id="lexoffice-nb")
     flow.prepare()
     assert (flow.state, code_of(flow), flow.link) == ("failed", "endpoint_not_allowed", "")

@@ -286,7 +286,7 @@ class TestKeysAreFetched:
         attempt = attempt_at(server)
         attempt.handle_callback(server.authorize(attempt.get_login_url()))
         server.header = {"kid": "two"}
-        for seconds_later, fetched in ((1, 1), (61, 2), (62, 2), (120, 2), (122, 3)):
+        for seconds_later, fetched in ((1, 2), (2, 2), (60, 2), (62, 3), (100, 3), (123, 4)):
             fixed = time.monotonic() + seconds_later
             with monkeypatch.context() as patch:
                 patch.setattr("lexoffice_nb.oauth.id_token.time.monotonic", lambda at=fixed: at)

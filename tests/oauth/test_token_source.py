@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from tests.oauth.signing_in import attempt_at, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import tzinfo
 
     from lexoffice_nb.sandbox import Sandbox
     from tests.oauth import misbehaving
@@ -72,6 +74,7 @@ class TestRenewalAtTheSandbox:
         source = signed_in_at_box(box, box_attempt)
         box.settings.access_token_life = 3600
         box.settings.slow = 0.2
+        time.sleep(1)
         given = in_threads(source.access_token)
         assert len(given) == 8
         assert len(set(given)) == 1
@@ -134,10 +137,25 @@ class TestRenewal:
             {"grant_type": "refresh_token", "refresh_token": before.reveal(), "client_id": CLIENT_ID}
         ]
 
-    @pytest.mark.parametrize(("life", "renewed"), [(29, True), (31, False), (LEFT_OUT, False)])
-    def test_comes_half_a_minute_before_the_end(self, start: StartProvider, life: object, renewed: bool) -> None:
+    @pytest.mark.parametrize(
+        ("life", "later", "renewed"),
+        [(3600, 3565, False), (3600, 3575, True), (40, 25, False), (40, 35, True), (LEFT_OUT, 10**6, False)],
+    )
+    def test_comes_half_a_minute_before_the_end_or_in_the_last_quarter_of_a_short_life(
+        self, start: StartProvider, monkeypatch: pytest.MonkeyPatch, life: object, later: int, renewed: bool
+    ) -> None:
         server = start(token={"expires_in": life})
         source = signed_in(server)
+        source.access_token()
+        assert server.token_requests == 1
+
+        class Later(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> datetime:
+                return datetime.now(tz) + timedelta(seconds=later)
+
+        monkeypatch.setattr("lexoffice_nb.oauth.token_source.datetime", Later)
+        server.claims = {"nonce": LEFT_OUT}
         source.access_token()
         assert server.token_requests == 1 + renewed
 
@@ -210,7 +228,7 @@ class TestRenewal:
             (Raw(503), "token_server"),
             (Raw(429), "token_server"),
             (as_json({"error": "invalid_grant"}, 500), "token_server"),
-            (Raw(400), "token_other"),
+            (as_json({"error": "invalid_client"}, 400), "token_invalid_client"),
             (Raw(200, b"<html>"), "token_not_json"),
             (Raw(307, headers={"Location": "/elsewhere"}), "token_redirect"),
         ],
@@ -239,10 +257,11 @@ class TestRenewal:
         assert source.signed_in
 
     @pytest.mark.parametrize("status", [400, 401, 403])
-    def test_that_is_refused_for_good_signs_out(self, start: StartProvider, status: int) -> None:
+    @pytest.mark.parametrize("body", [b'{"error": "invalid_grant"}', b"", b'{"code": 17, "message": "no"}', b"<html>"])
+    def test_that_is_refused_for_good_signs_out(self, start: StartProvider, status: int, body: bytes) -> None:
         server = start()
         source = signed_in(server)
-        server.raw["/token"] = as_json({"error": "invalid_grant"}, status)
+        server.raw["/token"] = Raw(status, body)
         token = source.tokens.access_token
         refused(SignedOut, "refresh", "signed_out_ended", lambda: source.renew(token))
         assert not source.signed_in
@@ -251,6 +270,8 @@ class TestRenewal:
     def test_without_a_refresh_token_is_the_end(self, start: StartProvider) -> None:
         server = start(token={"refresh_token": LEFT_OUT, "expires_in": 1})
         source = signed_in(server)
+        assert source.access_token() == source.tokens.access_token  # good to the last moment
+        time.sleep(1)
         refused(SignedOut, "authorize", "signed_out_expired", source.access_token)
         assert server.token_requests == 1
 
