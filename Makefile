@@ -28,8 +28,9 @@ lab: setup  ## open JupyterLab at the first notebook
 	@echo "JupyterLab opens in your browser, or at the address below. Ctrl-C here ends it."
 	@$(PY) tools/lab.py $(LAB_ARGS)
 
+# Most tests wait for a browser, a kernel or a server: two workers keep two cores busy. A file stays on one of them.
 test: lint  ## run the linters, then every test (JupyterLab and Chromium included)
-	@$(PY) -m pytest $(PYTEST_ARGS)
+	@$(PY) -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 soak: setup  ## run the tests that take long
 	@$(PY) -m pytest -m soak $(PYTEST_ARGS)
@@ -44,5 +45,5 @@ bench: setup  ## measure, side by side with the peers
 	@for program in benchmarks/*.py; do $(PY) "$$program" || exit 1; done
 
 clean:  ## remove everything that was made here, .venv included
-	rm -rf .venv build dist artifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist artifacts tests/certified/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -32,6 +32,7 @@ from jupyter_client import BlockingKernelClient
 from nbformat.v4 import new_code_cell
 from nbformat.v4 import new_notebook as empty_notebook
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "artifacts"
@@ -341,7 +342,12 @@ class Notebook:
         """A picture of the page (or of one element, or another page), kept in artifacts/ and in the test's folder."""
         ARTIFACTS.mkdir(exist_ok=True)
         picture = ARTIFACTS / f"{name}.png"
-        (target or self.page).screenshot(path=picture, animations="disabled")
+        shown = target or self.page
+        try:
+            shown.screenshot(path=picture, animations="disabled")
+        except PlaywrightError:  # Chromium cannot draw a page in the moment in which the next one takes its place
+            (shown if isinstance(shown, Page) else shown.page).wait_for_load_state()
+            shown.screenshot(path=picture, animations="disabled")
         return Path(shutil.copy(picture, self._tmp_path))
 
     def close(self) -> None:

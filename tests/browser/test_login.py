@@ -268,6 +268,7 @@ def test_card_and_receipt_in_both_themes_and_languages(
     tab = notebook.popup(link)
     notebook.screenshot(f"login-page-{theme}-{locale[:2]}", tab)
     tab.get_by_role("button", name="Erika Muster").click()
+    expect(tab.get_by_role("button", name="Erlauben" if german else "Allow")).to_be_visible()
     notebook.screenshot(f"consent-{theme}-{locale[:2]}", tab)
     tab.get_by_role("button", name="Erlauben" if german else "Allow").click()
     expect(tab.get_by_role("status")).to_contain_text("Notebook" if german else "notebook")
