@@ -6,7 +6,6 @@ A provider comes from discovery (OpenID Connect Discovery 1.0 and RFC 8414) or f
 from __future__ import annotations
 
 import functools
-import json
 import tomllib
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from lexoffice_nb.errors import DiscoveryError, LoginError
+from lexoffice_nb.oauth.local_address import proven_issuer
 from lexoffice_nb.oauth.transport import Origin, fetch, is_allowed, is_loopback
 
 if TYPE_CHECKING:
@@ -146,11 +146,7 @@ def _presets() -> dict[str, dict[str, Any]]:
 def _issuer_from(address_file: str) -> str:
     from platformdirs import user_data_path
 
-    try:
-        address = json.loads(Path(user_data_path("lexoffice_nb"), address_file).read_text("utf-8"))
-        return str(address["issuer"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise DiscoveryError("sandbox_not_running") from None
+    return proven_issuer(Path(user_data_path("lexoffice_nb"), address_file))
 
 
 def _metadata_urls(issuer: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from lexoffice_nb.sandbox import addons, api, endpoints, openid, pages, paper, partner
+from lexoffice_nb.sandbox import addons, api, endpoints, identity, openid, pages, paper, partner
 from lexoffice_nb.sandbox.api_keys import ApiKeys
 from lexoffice_nb.sandbox.authorization import Issuer
 from lexoffice_nb.sandbox.authorization_header import basic_credentials
@@ -110,6 +110,7 @@ class Sandbox:
         self.api_keys = ApiKeys(self._database)
         self.instance = self._database.note("instance") or str(uuid.uuid4())
         self._database.remember("instance", self.instance)
+        self.identity_secret = identity.make_secret(self._data_dir)
         self.ledgers = build_ledgers(self.settings.seed, self._day_of_the_books())
         self._server = self._bind()
         self.port = int(self._server.port)
@@ -256,8 +257,11 @@ def _application(box: Sandbox) -> Flask:
         return views.error("not_found" if status in (404, 405) else "trouble", status)
 
     @app.get("/sandbox/identity")
-    def identity() -> Response:
-        return jsonify({"instance": box.instance})
+    def prove_identity() -> Response:
+        nonce = request.args.get("nonce", "")
+        if not identity.is_nonce(nonce):
+            return Response("A nonce is needed\n", 400, content_type="text/plain")
+        return jsonify({"proof": identity.proof(box.identity_secret, nonce, box.url)})
 
     by_paper = Issuer(
         *(box.url, paper.PAPER, paper.notebook_client(), box.grants, box.settings),

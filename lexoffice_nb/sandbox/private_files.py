@@ -13,15 +13,43 @@ class NotPrivate(RuntimeError):
 
 
 def make_private_folder(folder: Path) -> Path:
-    """Make a folder of mode 0700, or tighten one's own."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if os.name == "posix":
-        state = folder.stat()
+    """Make a folder of mode 0700, or tighten one's own; the folders above it that are missing get the same mode.
+
+    Raises:
+        NotPrivate: It is a link or somebody else's, or somebody else can put another one in its place.
+        OSError: It cannot be made.
+    """
+    if os.name != "posix":  # who may read what is not in the mode there
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    for missing in [each for each in reversed(folder.absolute().parents) if not each.exists()]:
+        missing.mkdir(mode=0o700, exist_ok=True)
+    _check_parent(folder.absolute().parent)
+    if folder.is_symlink():
+        raise NotPrivate(f"{folder} is a link")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    # What is looked at and changed is the folder that was opened, whatever stands at its path by then.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        state = os.fstat(descriptor)
         if state.st_uid != os.getuid():
             raise NotPrivate(f"{folder} belongs to another user")
         if stat.S_IMODE(state.st_mode) & 0o077:
-            folder.chmod(0o700)
+            os.fchmod(descriptor, 0o700)
+    finally:
+        os.close(descriptor)
     return folder
+
+
+def _check_parent(parent: Path) -> None:
+    # Who can write in it, or owns it, can take the folder away and put one of their own there. In a sticky folder such
+    # as /tmp only the owners of things can move them.
+    trusted = {os.getuid(), 0}
+    state = parent.stat()
+    if state.st_uid not in trusted or parent.lstat().st_uid not in trusted:
+        raise NotPrivate(f"{parent} belongs to another user")
+    if stat.S_IMODE(state.st_mode) & 0o022 and not state.st_mode & stat.S_ISVTX:
+        raise NotPrivate(f"{parent} can be written by other users")
 
 
 def create_private_file(path: Path) -> None:

@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock, Timeout
 
+from lexoffice_nb.sandbox.identity import proves, read_secret
 from lexoffice_nb.sandbox.private_files import (
     NotPrivate,
     create_private_file,
@@ -65,11 +67,12 @@ def data_dir() -> Path:
 def find(folder: Path | None = None) -> SandboxAddress | None:
     """The running sandbox, if there is one and it is ours.
 
-    The address file must be private to this user, its process alive, and the server at the address must give the
-    instance that stands in the file.
+    The address file must be private to this user, its process alive, and the server at the address must prove that it
+    knows the secret of this user's sandbox.
     """
-    address = _read_address(folder or data_dir())
-    if address is None or not _alive(address.pid) or _instance_at(address.url) != address.instance:
+    folder = folder or data_dir()
+    address = _read_address(folder)
+    if address is None or not _alive(address.pid) or not _is_ours(address.url, folder):
         return None
     return address
 
@@ -101,7 +104,7 @@ def stop(timeout: float = 10, folder: Path | None = None) -> bool:
         SandboxError: It did not end in time.
     """
     folder = folder or data_dir()
-    address = find(folder)
+    address = find(folder)  # no signal to a process whose server has not just proved itself
     if address is None:
         return False
     os.kill(address.pid, signal.SIGTERM)
@@ -129,7 +132,7 @@ def remove_address(folder: Path, address: SandboxAddress) -> None:
 def _read_address(folder: Path) -> SandboxAddress | None:
     try:
         content = json.loads(read_private_file(folder / "address.json"))
-    except (OSError, NotPrivate, ValueError):
+    except (OSError, NotPrivate, ValueError, RecursionError):
         return None
     match content:
         case {"issuer": str(url), "pid": int(pid), "instance": str(instance)} if _ISSUER.fullmatch(url) and pid > 0:
@@ -147,24 +150,43 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except (OSError, OverflowError):  # gone, another user's, or no process number at all
         return False
-    return True
+    return not _is_zombie(pid)
 
 
-def _instance_at(url: str) -> str | None:
+def _is_zombie(pid: int) -> bool:
+    # It takes signals as long as its parent does not ask for it, but nothing serves any more.
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # gone just now, or a system without /proc, where the server's proof has to do
+        return False
+    return state.rpartition(")")[2].split()[:1] in (["Z"], ["X"])  # the name before it may hold spaces and brackets
+
+
+def _is_ours(url: str, folder: Path) -> bool:
+    nonce = secrets.token_urlsafe(32)
+    try:
+        secret = read_secret(folder)
+    except (OSError, NotPrivate, ValueError):
+        return False
+    answer = _proof_from(url, nonce)
+    return answer is not None and proves(answer, secret, nonce, url)
+
+
+def _proof_from(url: str, nonce: str) -> str | None:
     port = int(url.rsplit(":", 1)[1])
     # http.client knows nothing of proxies, netrc or redirects, and nothing of those is wanted here.
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
-        connection.request("GET", "/sandbox/identity")
+        connection.request("GET", f"/sandbox/identity?nonce={nonce}")
         response = connection.getresponse()
         content = json.loads(response.read(4096)) if response.status == 200 else None
-    except (OSError, http.client.HTTPException, ValueError):
+    except (OSError, http.client.HTTPException, ValueError, RecursionError, OverflowError):
         return None
     finally:
         connection.close()
     match content:
-        case {"instance": str(instance)}:
-            return instance
+        case {"proof": str(proof)}:
+            return proof
     return None
 
 
