@@ -99,7 +99,7 @@ class LexofficeSession(ApiSession):
         profile: Any = {}
         with probe:
             try:
-                profile = probe.get("/v1/profile").json()
+                profile = probe.read_briefly("/v1/profile")
             except NotAllowed as error:
                 # The API knows the key; it was made without the permission to read the profile.
                 if error.status != 403:
@@ -113,7 +113,7 @@ class LexofficeSession(ApiSession):
         profile: Any = {}
         claims = self.tokens.claims
         with suppress(ApiError, LoginError):
-            profile = self.get("/v1/profile", timeout=(5, 10)).json()
+            profile = self.read_briefly("/v1/profile")
         self.account = _account(profile, claims)
         if not self.account.person and claims:
             # With the code flow most providers give names and e-mail here only (OpenID Connect Core section 5.4).

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import threading
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -24,6 +26,8 @@ from tests.api.conftest import (  # noqa: F401 - fixtures
     signed_in,
     surroundings,
 )
+from tests.oauth.misbehaving import Provider as Provider_
+from tests.oauth.misbehaving import Raw
 
 HOSTILE = "<img src=x onerror=alert(1)> https://evil.example \x1b[31m\u202e"
 
@@ -137,6 +141,58 @@ class TestFromApiKey:
         with pytest.raises(errors.ApiError):
             session.adopt_key(Secret("key"), replace(provider, api_base=server.url))
         assert not session.signed_in
+
+
+class TestAProfileThatHasNoEnd:
+    """It is read before the person can do anything, so it has a deadline and a limit of its own."""
+
+    @pytest.fixture(params=["a_body_that_drips", "headers_that_drip", "an_error_that_drips", "a_redirect_that_drips"])
+    def dripping(self, request, monkeypatch):
+        monkeypatch.setattr("lexoffice_nb.api.client.BRIEF_SECONDS", 0.3)
+        status = {"an_error_that_drips": 500, "a_redirect_that_drips": 302}.get(request.param, 200)
+        raw = Raw(
+            status,
+            headers={"Location": "/v1/profile"},
+            slowly=(b"X-More: y\r\n",) * 200,
+            pause=0.05,
+            headers_end=request.param != "headers_that_drip",
+        )
+        with Provider_(raw={"/v1/profile": raw}) as provider:
+            yield provider
+
+    @pytest.fixture(params=[200, 302, 401, 500])
+    def bombing(self, request):
+        bomb = gzip.compress(bytes(200 * 1024 * 1024))
+        headers = {"Content-Encoding": "gzip", "Location": "/v1/profile"}
+        with Provider_(raw={"/v1/profile": Raw(request.param, bomb, headers)}) as provider:
+            yield provider
+
+    def test_does_not_hold_the_sign_in(self, attempt, dripping):
+        attempt.handle_callback(sign_in(attempt.get_login_url()))
+        attempt.provider = replace(attempt.provider, api_base=dripping.origin)
+        begun = time.monotonic()
+        assert LexofficeSession.from_login(attempt).account.person == "Erika Muster"
+        assert time.monotonic() - begun < 3
+
+    def test_does_not_hold_the_check_of_a_key(self, provider, dripping):
+        begun = time.monotonic()
+        with pytest.raises(errors.ServerTrouble) as refused:
+            LexofficeSession.from_api_key("key", replace(provider, api_base=dripping.origin))
+        assert time.monotonic() - begun < 3
+        assert refused.value.code == "api_timeout"
+
+    def test_does_not_fill_the_memory(self, attempt, bombing):
+        attempt.handle_callback(sign_in(attempt.get_login_url()))
+        attempt.provider = replace(attempt.provider, api_base=bombing.origin)
+        tracemalloc.start()
+        try:
+            assert LexofficeSession.from_login(attempt).account.person == "Erika Muster"
+            with pytest.raises(errors.ServerTrouble) as refused:
+                LexofficeSession.from_api_key("key", attempt.provider)
+            assert refused.value.code == "too_large"
+            assert tracemalloc.get_traced_memory()[1] < 100 * 1024 * 1024
+        finally:
+            tracemalloc.stop()
 
 
 class TestRepr:

@@ -12,12 +12,15 @@ import requests
 from requests.utils import requote_uri
 
 from lexoffice_nb.api import exact_json
+from lexoffice_nb.api.brief import BriefAdapter
 from lexoffice_nb.api.refusals import path_of, refusal, trouble
 from lexoffice_nb.api.response import ApiResponse
 from lexoffice_nb.api.signing import SigningAdapter, without_credentials
 from lexoffice_nb.errors import DiscoveryError, Invalid, ServerTrouble, SignedOut
 from lexoffice_nb.oauth.bearer import Bearer
-from lexoffice_nb.oauth.transport import Origin, is_allowed, refuse_cookies
+from lexoffice_nb.oauth.deadline import Deadline
+from lexoffice_nb.oauth.quiet import make_quiet
+from lexoffice_nb.oauth.transport import PORTS, Origin, is_allowed, refuse_cookies
 from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from lexoffice_nb.oauth.token_source import TokenSource
 
 TIMEOUT_SECONDS = (10.0, 60.0)
+BRIEF_SECONDS = 15.0
+BRIEF_LIMIT = 256 * 1024
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -129,6 +134,26 @@ class ApiSession(requests.Session):
             problem = trouble(error, request.url)
         raise problem
 
+    def read_briefly(self, path: str) -> Any:
+        """Reads a small answer of the API within one deadline for all of it, by connections of its own.
+
+        Raises:
+            SignedOut: if nobody is signed in (any more).
+            LoginError: if the token had to be renewed and the provider did not answer.
+            ApiError: if the API refuses the request, or does not answer in time, or with more than a small answer.
+        """
+        deadline = Deadline(BRIEF_SECONDS)
+        with deadline, ApiSession(self._source, self._api_base) as brief:
+            brief.proxies, brief.verify, brief.cert = self.proxies, self.verify, self.cert
+            for scheme in PORTS:
+                brief.mount(f"{scheme}://", BriefAdapter(deadline, BRIEF_LIMIT))
+            return brief.get(path, timeout=(BRIEF_SECONDS, BRIEF_SECONDS)).json()
+
+    def mount(self, prefix: str | bytes, adapter: BaseAdapter) -> None:
+        """Takes an adapter for a prefix, and has its connections print nothing of what goes over them."""
+        make_quiet(adapter)
+        super().mount(prefix, adapter)
+
     def get_adapter(self, url: str) -> BaseAdapter:
         """Gives the adapter for a URL, and has it sign."""
         transport = super().get_adapter(url)
@@ -141,7 +166,7 @@ class ApiSession(requests.Session):
             ServerTrouble: if that is no place to go: not https, or nearer to this machine than the API itself is.
         """
         target = super().get_redirect_target(resp)
-        if target is None:
+        if not target:
             return None
         try:
             whole = requote_uri(urljoin(resp.url, target))
@@ -151,7 +176,8 @@ class ApiSession(requests.Session):
             resp.close()
             host = from_server(Origin.of(resp.url).host)
             raise ServerTrouble("api_redirect", status=resp.status_code, path=path_of(resp.url), host=host)
-        return target
+        # The whole one, which was judged: requests would join the target in a way of its own (`////host`).
+        return whole
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError(

@@ -31,6 +31,9 @@ _DRAIN_SECONDS = 3.0
 _POLL_SECONDS = 0.05  # Windows cannot wait for a console and an event together
 
 
+_SLICE_SECONDS = 0.2
+
+
 class Wake:
     """Ends a :func:`read_secret_line` from another thread (the self-pipe trick). Once set, it stays set."""
 
@@ -335,7 +338,10 @@ else:
 
     def _wait(fd: int, wake: Wake) -> bool:
         """Waits until there is something to read; False when ``wake`` was set, which goes first."""
-        ready, _, _ = select.select([fd, wake.fileno()], [], [])
+        ready: list[int] = []
+        # In slices: a Ctrl-C in the instant before a select is only noticed when it returns.
+        while not ready:
+            ready, _, _ = select.select([fd, wake.fileno()], [], [], _SLICE_SECONDS)
         return wake.fileno() not in ready
 
     def _feed(fd: int, line: _Line, decoder: codecs.IncrementalDecoder) -> bool:

@@ -11,7 +11,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from requests.adapters import HTTPAdapter
+from lexoffice_nb.oauth.quiet import QuietAdapter
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,8 +56,8 @@ class Deadline:
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-class DeadlineAdapter(HTTPAdapter):
-    """The adapter of a session that makes one request."""
+class DeadlineAdapter(QuietAdapter):
+    """The adapter of a session that makes one request, and follows where it leads."""
 
     def __init__(self, deadline: Deadline) -> None:
         super().__init__()
@@ -68,8 +68,13 @@ class DeadlineAdapter(HTTPAdapter):
     ) -> Any:
         """Gives the pool of connections for a request, to the server or to a proxy, each under the deadline."""
         pool: Any = super().get_connection_with_tls_context(request, verify, proxies, cert)
-        pool.ConnectionCls = _watched(pool.ConnectionCls, self._deadline)
+        if not issubclass(pool.ConnectionCls, _Watched):  # a pool that a redirect comes back to
+            pool.ConnectionCls = _watched(pool.ConnectionCls, self._deadline)
         return pool
+
+
+class _Watched:
+    """Marks the connections that are under a deadline."""
 
 
 def _watched(kind: type[Any], deadline: Deadline) -> type[Any]:
@@ -78,4 +83,4 @@ def _watched(kind: type[Any], deadline: Deadline) -> type[Any]:
         deadline.watch(connection)
         return connection
 
-    return type(kind.__name__, (kind,), {"_new_conn": new_connection})
+    return type(kind.__name__, (_Watched, kind), {"_new_conn": new_connection})

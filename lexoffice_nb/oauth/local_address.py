@@ -15,13 +15,13 @@ import secrets
 import stat
 from typing import TYPE_CHECKING
 
-from lexoffice_nb.errors import DiscoveryError, LoginError
+from lexoffice_nb.errors import DiscoveryError, LoginError, shielded
 from lexoffice_nb.oauth.transport import fetch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECRET_FILE = "identity-secret"  # noqa: S105 - a file's name
+SECRET_FILE = "identity-secret"
 _FILE_LIMIT = 4096
 _ANSWER_LIMIT = 4096
 _ISSUER = re.compile(r"http://127\.0\.0\.1:([1-9][0-9]{0,4})")
@@ -30,6 +30,7 @@ _READ_OR_WRITE = 0o077
 _WRITE = 0o022
 
 
+@shielded
 def proven_issuer(address_file: Path) -> str:
     """Gives the issuer of this user's running sandbox.
 

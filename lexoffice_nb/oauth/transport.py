@@ -217,7 +217,7 @@ def fetch(
                 verify=ca_bundle() or True,
             )
             with response:
-                body = _read(response, limit)
+                body = read_whole(response, limit)
         if deadline.over:
             raise TimeoutError  # what was cut off can look whole
         if body is None:
@@ -238,7 +238,12 @@ def _plain(values: Mapping[str, str | Secret]) -> dict[str, str]:
     return {name: value.reveal() if isinstance(value, Secret) else value for name, value in values.items()}
 
 
-def _read(response: requests.Response, limit: int) -> bytes | None:
+def read_whole(response: requests.Response, limit: int) -> bytes | None:
+    """Reads the decoded body of a streamed response; None where it has more octets than the limit.
+
+    Raises:
+        OSError: if it breaks off, or its encoding is damaged; `TimeoutError` if it did not come in time.
+    """
     import urllib3
 
     body = bytearray()

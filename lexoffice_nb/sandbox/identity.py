@@ -16,7 +16,7 @@ from lexoffice_nb.sandbox.private_files import read_private_file, write_private_
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECRET_FILE = "identity-secret"  # noqa: S105 - a file's name
+SECRET_FILE = "identity-secret"
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22,128}")
 
 

@@ -8,9 +8,15 @@ TEXTS = {
     "card.title.key": "API-Schlüssel: {provider}",
     "card.asked_by": "Angefragt von",
     "card.asked_by.value": "diesem Notebook ({client})",
+    "card.asked_by.plain": "diesem Notebook",
     "card.provider": "Anbieter",
     "card.provider.chosen": "{provider} (von diesem Notebook gewählt)",
+    "card.back_to": "Führt zurück zu",
+    "card.code_goes_to": "Der Code geht an",
+    "card.variable": "Variable",
+    "card.use": 'Verwenden Sie sie als {variable}, zum Beispiel {variable}.get("/v1/profile")',
     "card.scopes": "Berechtigungen",
+    "card.scopes.key": "alles, was der Schlüssel erlaubt",
     "card.link": "Anmeldeseite öffnen",
     "card.link.host": "führt zu",
     "card.copy": "Link kopieren",
@@ -31,8 +37,9 @@ TEXTS = {
     "card.key.note": "Einen Schlüssel erzeugen Sie beim Anbieter auf der Seite für API-Schlüssel.",
     "card.proxy": "Anfragen an diesen Anbieter laufen über den Proxy {proxy}.",
     "card.ca": "Zertifikate werden anhand von {path} geprüft; diesen Pfad gibt eine Umgebungsvariable vor.",
-    "card.same_tab": "Kommen Sie danach hierher zurück: Diese Karte aktualisiert sich von selbst.",
+    "card.same_tab": "Kommen Sie danach hierher zurück; die Karte aktualisiert sich von selbst.",
     "card.again": "Erneut versuchen",
+    "card.run_again": "Führen Sie die Zelle noch einmal aus, um sich anzumelden.",
     "card.disconnected": "Der Kernel antwortet nicht. Führen Sie die Zelle noch einmal aus.",
     "card.plain": "Anmeldekarte (sichtbar in einer Oberfläche mit Widgets). Anderswo: %lexoffice_login --terminal",
     "status.ready": "Die Anmeldung wird vorbereitet …",
@@ -90,32 +97,35 @@ TEXTS = {
     "page.checking.title": "Vielen Dank",
     "page.checking": "Das Notebook schließt die Anmeldung ab. Sie können diesen Tab schließen und zurückkehren.",
     "page.refused.title": "Das hat nicht funktioniert",
+    "page.new_link": "Kehren Sie zum Notebook zurück; dort steht ein neuer Anmeldelink.",
+    "page.over.title": "Diese Anmeldung ist beendet",
+    "page.over": "Sie können diesen Tab schließen und zum Notebook zurückkehren.",
     "page.not_found.title": "Hier gibt es nichts",
-    "page.not_found": "Diese Adresse wartet nur auf die Antwort der Anmeldeseite.",
+    "page.not_found": "Diese Adresse wartet nur auf die Antwort der Anmeldeseite. Haben Sie sich gerade angemeldet, ist alles in Ordnung: Kehren Sie zum Notebook zurück.",
     # --- the terminal ---
     "terminal.open": "Öffnen Sie zur Anmeldung diesen Link im Browser "
     "(Anbieter: {provider}; der Link führt zu {host}):",
     "terminal.scopes": "Angefragte Berechtigungen: {scopes}.",
-    "terminal.prompt": "Kommen Sie danach hierher zurück; es geht von selbst weiter. "
-    "Kann der Browser keine Verbindung herstellen, fügen Sie seine Adresse hier ein: ",
+    "terminal.prompt": "Kommen Sie danach hierher zurück; diese Zeile endet von selbst. Kann der Browser keine Verbindung herstellen, fügen Sie seine Adresse hier ein: ",
     "terminal.prompt.only": "Fügen Sie danach hier die Adresse der Seite ein, die nicht erreichbar ist: ",
     "terminal.received": "[{{}} Zeichen empfangen]",
-    "terminal.kernel": "{prompt}(oder drücken Sie die Eingabetaste, sobald "
-    "der Browser meldet, dass Sie angemeldet sind) ",
+    "terminal.kernel": "Kommen Sie danach hierher zurück und drücken Sie die Eingabetaste. Kann der Browser keine Verbindung herstellen, fügen Sie vorher seine Adresse hier ein: ",
     "terminal.key.prompt": "Fügen Sie den API-Schlüssel ein: ",
     "terminal.key.page": "Einen Schlüssel erzeugen Sie hier: {url}",
     # --- %lexoffice_status, %lexoffice_logout ---
     "status.none": "Niemand ist angemeldet. Beginnen Sie mit %lexoffice_login.",
-    "status.waiting.magic": "Eine Anmeldung wartet auf ihre Antwort (Anbieter: {provider}).",
+    "status.waiting.magic": "{name}: Eine Anmeldung wartet auf ihre Antwort (Anbieter: {provider}).",
     "logout.done": "Abgemeldet. {name} wurde aus dem Notebook entfernt, und der Anbieter hat die Token widerrufen.",
     "logout.done.key": "Abgemeldet. {name} wurde aus dem Notebook entfernt; "
     "der Schlüssel selbst gilt weiter, bis Sie ihn beim Anbieter löschen.",
-    "logout.waiting": "Die wartende Anmeldung ist beendet, und {name} wurde aus dem Notebook entfernt. "
-    "Angemeldet war niemand.",
+    "logout.waiting": "Die wartende Anmeldung ist beendet, und {name} wurde aus dem Notebook entfernt.",
     "logout.failed": "Sie sind hier abgemeldet. Der Anbieter hat den Widerruf der Token nicht bestätigt: {what}",
+    "logout.others": "{name} ist hier keine Sitzung. Angemeldet oder wartend: {names}. Melden Sie eine mit %lexoffice_logout und ihrem Namen ab.",
     # --- the command line ---
     "cli.sandbox.remedy": "Beenden Sie das Programm, das im Weg ist (oder nutzen Sie es, wenn es eine Sandbox ist), oder wählen Sie mit --port einen anderen Port.",
     "usage.unknown_option": "Die Option {option} gibt es nicht; es gibt {known}",
+    "usage.no_options": "Die Option {option} gibt es nicht; dieser Befehl hat keine",
+    "usage.help": "%{magic}? zeigt die Hilfe",
     "usage.expected": "Nach {option} fehlt ein Wert",
     "usage.arguments": "Zu viele oder unpassende Argumente (sie werden hier nicht wiederholt); richtig ist {usage}",
     "usage.quotation": "Es fehlt ein Anführungszeichen",
@@ -127,6 +137,8 @@ TEXTS = {
     "issuer_not_allowed": "{host!r} ist kein zulässiger Aussteller: "
     "Nötig ist eine https-Adresse (auf diesem Rechner auch http) ohne Abfrageteil und Benutzernamen.",
     "issuer_not_allowed.next": "Prüfen Sie --issuer und führen Sie die Zelle dann noch einmal aus.",
+    "issuer_no_address": "{given!r} ist keine Adresse eines Anbieters.",
+    "issuer_no_address.next": "Geben Sie mit --issuer eine Adresse an, die mit https beginnt, und führen Sie die Zelle dann noch einmal aus.",
     "no_metadata": "{host} veröffentlicht keine Beschreibung von sich (weder OpenID Connect Discovery noch RFC 8414).",
     "no_metadata.next": "Prüfen Sie die Adresse des Ausstellers; sie steht in der Dokumentation des Anbieters.",
     "metadata_status": "{host} hat auf die Frage nach seiner Beschreibung mit {status} geantwortet.",
@@ -161,9 +173,10 @@ TEXTS = {
     "client_id_missing": "Es ist kein Client angegeben, und bei diesem Anbieter ist keiner für das Paket registriert.",
     "client_id_missing.next": "Registrieren Sie einen beim Anbieter und geben Sie "
     "ihn mit --client-id oder LEXOFFICE_CLIENT_ID an.",
+    "client_or_key": "Für die Anmeldung im Browser ist ein eigener Client nötig, und es ist keiner angegeben (Anbieter: {provider}).",
+    "client_or_key.next": "Fast alle verwenden einen API-Schlüssel: %lexoffice_login --api-key --provider {name}. Mit einem Client: --client-id oder LEXOFFICE_CLIENT_ID.",
     "client_secret_missing": "Es fehlt das Client-Secret, das dieser Anbieter verlangt ({provider}).",
-    "client_secret_missing.next": "Setzen Sie LEXOFFICE_CLIENT_SECRET, bevor der Kernel startet, "
-    "oder verwenden Sie einen API-Schlüssel: %lexoffice_login --api-key",
+    "client_secret_missing.next": "Setzen Sie LEXOFFICE_CLIENT_SECRET, bevor der Kernel startet, oder verwenden Sie einen API-Schlüssel: %lexoffice_login --api-key --provider lexware",
     "redirect_uri_missing": "Es ist keine Redirect-URI angegeben.",
     "redirect_uri_missing.next": "Geben Sie die beim Anbieter registrierte an, "
     "zum Beispiel http://127.0.0.1:8765/callback",
@@ -194,6 +207,8 @@ TEXTS = {
     "fügen Sie dann die Adresse der Seite ein, die der Browser am Ende zeigt.",
     "callback_elsewhere": "Diese Adresse führt zu {host} und nicht zur Callback-URL dieser Anmeldung.",
     "callback_elsewhere.next": "Fügen Sie die Adresse ein, die so beginnt: {expected}",
+    "callback_other_port": "Diese Adresse führt zwar zu {host}, aber zu einem anderen Port oder Pfad als die Callback-URL dieser Anmeldung (vielleicht aus einem älteren Tab).",
+    "callback_other_port.next": "Fügen Sie die Adresse ein, die so beginnt: {expected}",
     "callback_has_tokens": "Diese Adresse enthält offen lesbare Token, die diese Anmeldung nie anfordert; "
     "sie wurde deshalb abgelehnt.",
     "callback_has_tokens.next": "Möglicherweise ist sie gefälscht: "
@@ -228,7 +243,7 @@ TEXTS = {
     "callback_code_and_error.next": "Beginnen Sie noch einmal mit dem neuesten Anmeldelink.",
     "code_missing": "Kein Autorisierungscode erhalten: Die Antwort des Anbieters enthält keinen.",
     "code_missing.next": "Beginnen Sie noch einmal mit dem neuesten Anmeldelink.",
-    "access_denied": "Die Berechtigung wurde beim Anbieter verweigert ({said}).",
+    "access_denied": "Die Berechtigung wurde beim Anbieter verweigert.",
     "access_denied.next": "Öffnen Sie den neuen Anmeldelink und stimmen Sie zu; "
     "oder fragen Sie mit --scope weniger an.",
     "authorize_invalid_request": "Der Anbieter hält die Anfrage für unvollständig ({said}); "
@@ -362,6 +377,10 @@ TEXTS = {
     "name_taken": "Eine Variable namens {name} gibt es schon, und sie ist keine Sitzung dieses Pakets.",
     "name_taken.next": "Wählen Sie einen anderen Namen, etwa %lexoffice_login my_session; "
     "oder überschreiben Sie sie mit --force.",
+    "name_signed_in": "{name} ist schon angemeldet, als {who} (Anbieter: {provider}), und hier ist eine andere Anmeldung gewünscht.",
+    "name_signed_in.next": "Wählen Sie einen anderen Namen, etwa %lexoffice_login my_session; oder melden Sie sich mit --force neu an, was {name} abmeldet.",
+    "name_builtin": "{name} ist ein Name von Python selbst, den die Sitzung verdecken würde.",
+    "name_builtin.next": "Wählen Sie einen anderen Namen, etwa %lexoffice_login my_session.",
     "name_invalid": "Was dort steht, kann kein Variablenname sein.",
     "name_invalid.next": "Wählen Sie einen wie my_session. "
     "Schlüssel und Adressen gehören nie in eine Zelle: Fügen Sie sie in die Karte ein.",
@@ -378,6 +397,8 @@ TEXTS = {
     "key_wrong": "Der Anbieter kennt diesen API-Schlüssel nicht ({provider}): Er ist falsch, gelöscht oder abgelaufen.",
     "key_wrong.next": "Erzeugen Sie einen neuen Schlüssel und fügen Sie ihn ein. "
     "Für den Schlüssel eines echten Kontos ist --provider lexware nötig.",
+    "key_wrong_alone": "Der Anbieter kennt diesen API-Schlüssel nicht ({provider}, LEXOFFICE_API_KEY): Er ist falsch, gelöscht oder abgelaufen.",
+    "key_wrong_alone.next": "Erzeugen Sie einen neuen Schlüssel und setzen Sie LEXOFFICE_API_KEY neu. Für den Schlüssel eines echten Kontos ist auch LEXOFFICE_PROVIDER=lexware nötig.",
     "internal": "In lexoffice_nb ist ein Fehler aufgetreten ({where}).",
     "internal.next": "Bitte melden Sie ihn mit dieser Zeile und versuchen Sie es dann erneut.",
     # --- errors of the API ---

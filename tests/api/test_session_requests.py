@@ -120,6 +120,35 @@ class TestTheBearerGoesToTheOriginOfTheApiOnly:
             elsewhere.get("/go")
         assert refused.value.code == "api_redirect"
 
+    @pytest.mark.parametrize(
+        "location",
+        [
+            "////{host}/x",
+            "/////{host}/x",
+            "http:////{host}/x",
+            "http://///{host}/x",
+            "/\\{host}/x",
+            "\\\\{host}/x",
+            "http:\\\\{host}/x",
+            "http:/\\{host}/x",
+            "///{host}/x",
+            "http:///{host}/x",
+        ],
+    )
+    def test_a_redirect_that_names_a_host_in_no_proper_way_stays_with_the_api(
+        self, elsewhere, server, other, answer, location
+    ):
+        server.answers["/go"] = [answer(307, headers={"Location": location.format(host=f"127.0.0.1:{other.port}")})]
+        with pytest.raises(errors.NotFound):
+            elsewhere.post("/go", json={"secret": "of the books"})
+        assert other.seen == []
+        assert [seen.method for seen in server.seen] == ["POST", "POST"]
+
+    def test_an_empty_location_leads_nowhere(self, elsewhere, server, answer):
+        server.answers["/go"] = [answer(302, headers={"Location": ""})]
+        assert elsewhere.get("/go").status_code == 302
+        assert len(server.seen) == 1
+
     def test_a_public_api_cannot_redirect_to_this_machine(self, session, other):
         remote = ApiSession(session._source, "https://api.invalid")
         response = requests.Response()

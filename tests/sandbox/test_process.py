@@ -9,15 +9,18 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
 import pytest
+import requests
 
-from lexoffice_nb.sandbox import process
+from lexoffice_nb.sandbox import Sandbox, process
 from lexoffice_nb.sandbox.process import SandboxAddress, SandboxError, find, find_or_start, stop
 
 if TYPE_CHECKING:
@@ -180,15 +183,18 @@ def test_a_server_that_ends_at_once_is_an_error_with_its_reason(folder):
         lambda path: path.write_text(path.read_text().replace("127.0.0.1:", "127.0.0.1:80@evil.example:")),
         lambda path: path.write_text(path.read_text().replace('"pid": ', '"pid": -')),
         lambda path: path.write_text(path.read_text().replace('"pid": ', '"pid": 99999')),
-        lambda path: path.write_text(path.read_text().replace('"instance": "', '"instance": "0')),
+        lambda path: path.write_text("[" * 60000),
+        lambda path: (path.parent / "identity-secret").chmod(0o644),
+        lambda path: (path.parent / "identity-secret").write_text("0" * 64),
+        lambda path: (path.parent / "identity-secret").write_text("ä"),
+        lambda path: (path.parent / "identity-secret").unlink(),
         lambda path: path.write_bytes(b"\xff\xfe"),
         lambda path: path.write_text(path.read_text() + " " * 70000),
         lambda path: path.rename(path.with_suffix(".real")) and path.symlink_to(path.with_suffix(".real")),
     ],
 )
 def test_an_address_file_that_is_not_certainly_ours_is_not_believed(box, tmp_path, spoil):
-    folder = tmp_path / "address"
-    folder.mkdir(mode=0o700)
+    folder = tmp_path / "data"
     process.write_address(folder, SandboxAddress(box.url, os.getpid(), box.instance))
     assert find(folder) is not None
     spoil(folder / "address.json")
@@ -204,6 +210,115 @@ def test_a_stranger_on_the_port_is_not_believed(tmp_path):
         )
         assert find(tmp_path) is None  # it accepts and says nothing
     assert find(tmp_path) is None
+
+
+@pytest.fixture
+def impostor(tmp_path) -> Iterator[Impostor]:
+    """A stranger's server at the port of a sandbox that has ended, who kept what that one once said."""
+    folder = tmp_path / "data"
+    with Sandbox(data_dir=folder) as box:
+        old = requests.get(f"{box.url}/sandbox/identity?nonce={'n' * 43}", timeout=5).json()
+        port, instance = box.port, box.instance
+        process.write_address(folder, SandboxAddress(box.url, os.getpid(), instance))
+        assert find(folder) is not None
+    with Impostor(port, {**old, "instance": instance}) as server:
+        yield server
+
+
+class Impostor:
+    """A server that gives one answer to everything."""
+
+    def __init__(self, port: int, answer: dict[str, str]) -> None:
+        self.asked: list[str] = []
+        body, asked = json.dumps(answer).encode(), self.asked
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path.split("?")[0])
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    def __enter__(self) -> Impostor:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def test_an_impostor_on_the_same_port_who_repeats_the_old_identity_is_not_found(impostor, tmp_path):
+    assert find(tmp_path / "data") is None
+    assert impostor.asked == ["/sandbox/identity"]
+
+
+def test_no_process_is_signalled_whose_server_does_not_prove_itself(impostor, tmp_path, monkeypatch):
+    signals = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: signals.append(number))
+    assert stop(folder=tmp_path / "data") is False
+    assert set(signals) <= {0}
+
+
+def test_a_sandbox_that_answers_for_another_port_is_not_found(tmp_path):
+    with Sandbox(data_dir=tmp_path / "data") as box:
+        nonce_passed_on = Relay(box.url)
+        with nonce_passed_on as url:
+            process.write_address(tmp_path / "data", SandboxAddress(url, os.getpid(), box.instance))
+            assert find(tmp_path / "data") is None
+    assert nonce_passed_on.answers == [200]
+
+
+class Relay:
+    """A server that asks another one and gives its answer as its own."""
+
+    def __init__(self, behind: str) -> None:
+        self.answers: list[int] = []
+        answers = self.answers
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                answer = requests.get(behind + self.path, timeout=5)
+                answers.append(answer.status_code)
+                self.send_response(answer.status_code)
+                self.end_headers()
+                self.wfile.write(answer.content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_zombie_counts_as_dead():
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    try:
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked for it
+        os.kill(child, 0)
+        assert not process._alive(child)
+        assert process._alive(os.getpid())
+    finally:
+        os.waitpid(child, 0)
 
 
 def test_the_clients_environment_is_not_handed_to_the_server(folder, monkeypatch):

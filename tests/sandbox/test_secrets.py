@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import logging
 import stat
 from dataclasses import FrozenInstanceError, asdict
@@ -117,4 +119,15 @@ def test_no_request_can_change_the_switches(own):
         for path in ("/sandbox/settings", "/sandbox", "/sandbox/identity", "/settings"):
             own.http.request(method, own.box.url + path, json={"drop_scopes": ["openid"]})
     assert own.box.settings == SandboxSettings()
-    assert own.open("/sandbox/identity").json() == {"instance": own.box.instance}
+
+
+def test_the_identity_answers_a_nonce_with_a_proof_and_tells_nothing_else(own, tmp_path):
+    secret = (tmp_path / "data" / "identity-secret").read_text()
+    nonce = "n" * 43
+    answer = own.open(f"/sandbox/identity?nonce={nonce}").json()
+    expected = hmac.new(secret.encode(), f"{nonce}|{own.box.url}".encode(), hashlib.sha256).hexdigest()
+    assert answer == {"proof": expected}
+    for refused in ("", "?nonce=", "?nonce=short", "?nonce=" + "n" * 129, f"?nonce={'n' * 42}%7C"):
+        response = own.open(f"/sandbox/identity{refused}")
+        assert response.status_code == 400
+        assert own.box.instance not in response.text
