@@ -54,6 +54,7 @@ class Receipt:
     expires_at: datetime | None
     renewable: bool
     kind: str
+    shipped: bool = True
 
     def line(self) -> str:
         """One line of plain text."""
@@ -64,7 +65,7 @@ class Receipt:
 
     def provider_title(self) -> str:
         """The provider's name in the person's language."""
-        return provider_title(self.provider_name, self.provider)
+        return provider_title(self.provider_name, self.provider, shipped=self.shipped)
 
     def until(self) -> str:
         """Until when, and what happens then, in words."""
@@ -165,9 +166,12 @@ def _covers(granted: Sequence[str], name: str) -> bool:
     return legacy and ("write" in granted or not name.endswith(".write"))
 
 
-def provider_title(name: str, title: str) -> str:
-    """The provider's name in the person's language, where the package knows one."""
-    return text(f"provider.{name}") if has_text(f"provider.{name}") else title
+def provider_title(name: str, title: str, *, shipped: bool = True) -> str:
+    """The provider's name in the person's language, where the package knows one.
+
+    One that is not `shipped` is called what it calls itself: its name is a host, which anybody can choose.
+    """
+    return text(f"provider.{name}") if shipped and has_text(f"provider.{name}") else title
 
 
 def clock(moment: datetime) -> str:

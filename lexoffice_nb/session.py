@@ -174,7 +174,8 @@ class LexofficeSession(ApiSession):
             claims = None
         if not isinstance(claims, dict):
             raise UserinfoError("userinfo_unreadable", host=Origin.of(endpoint).host, status=answer.status)
-        if claims.get("sub") != self.tokens.claims.get("sub"):
+        subject = claims.get("sub")
+        if not isinstance(subject, str) or not subject or subject != self.tokens.claims.get("sub"):
             raise UserinfoError("userinfo_sub")
         return claims
 
@@ -219,6 +220,7 @@ class LexofficeSession(ApiSession):
             expires_at=tokens.expires_at if tokens else None,
             renewable=self._source.renewable,
             kind=self.kind,
+            shipped=self.provider.shipped if self.provider else False,
         )
 
     def __repr__(self) -> str:

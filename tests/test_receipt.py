@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lexoffice_nb.receipt import Receipt, clock, scope_lines
+from lexoffice_nb.receipt import Receipt, clock, provider_title, scope_lines
 from lexoffice_nb.texts import use_language
 
 HOSTILE = "<img src=x onerror=alert(1)>' onclick='x\"><script>alert(1)</script>"
@@ -151,6 +151,13 @@ class TestScopes:
         assert [line.text for line in scope_lines((name,), (name,))] == [
             "a permission that this package has no words for"
         ]
+
+
+def test_a_title_of_ours_is_given_to_providers_of_ours_alone():
+    assert provider_title("sandbox", "Somebody") == provider_title("sandbox", "Somebody", shipped=True) != "Somebody"
+    assert provider_title("sandbox", "Somebody", shipped=False) == "Somebody"
+    assert "Somebody" in replace(RECEIPT, shipped=False).line()
+    assert "Somebody" not in RECEIPT.line()
 
 
 def test_a_clock_shows_the_day_where_it_is_not_today():

@@ -298,6 +298,7 @@ class TestUserinfo:
         [
             (Answer.of({"sub": "somebody else"}), "userinfo_sub"),
             (Answer.of({}), "userinfo_sub"),
+            (Answer.of({"sub": None}), "userinfo_sub"),
             (Answer.of([]), "userinfo_unreadable"),
             (Answer(200, b"<html>"), "userinfo_unreadable"),
             (Answer(401), "userinfo_unreadable"),
@@ -311,6 +312,28 @@ class TestUserinfo:
             session.userinfo()
         assert refused.value.code == code
         assert len(server.seen) == 1
+
+    @pytest.mark.parametrize("answer", [{}, {"sub": None}, {"sub": ""}, {"sub": 7}, {"sub": "person-1"}])
+    def test_is_not_believed_where_no_id_token_says_who_it_is(self, box, attempt, server, answer):
+        """Without a subject of our own there is nothing that an answer could agree with."""
+        attempt.scopes = ("profile", "invoice.read")
+        attempt.handle_callback(sign_in(attempt.get_login_url()))
+        session = LexofficeSession.from_login(attempt)
+        server.answers["/userinfo"] = [Answer.of(answer)]
+        session.provider = replace(session.provider, userinfo_endpoint=f"{server.url}/userinfo")
+        with pytest.raises(errors.UserinfoError) as refused:
+            session.userinfo()
+        assert refused.value.code == "userinfo_sub"
+
+    @pytest.mark.parametrize("sub", ["", 7, None, ["x"]])
+    def test_whose_subject_is_no_name_is_not_believed_even_if_it_is_ours(self, session, server, sub):
+        source = session._source
+        source._tokens = replace(source.tokens, claims={"sub": sub})
+        server.answers["/userinfo"] = [Answer.of({"sub": sub})]
+        session.provider = replace(session.provider, userinfo_endpoint=f"{server.url}/userinfo")
+        with pytest.raises(errors.UserinfoError) as refused:
+            session.userinfo()
+        assert refused.value.code == "userinfo_sub"
 
 
 class TestReady:
@@ -340,6 +363,14 @@ def test_many_threads_share_one_session(session):
     alone = [ask(number) for number in range(4)]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(32))) == alone * 8
+
+
+@pytest.mark.parametrize("shipped", [True, False])
+def test_the_receipt_says_whether_the_provider_came_with_the_package(box, attempt, shipped):
+    attempt.provider = replace(attempt.provider, shipped=shipped, title="Somebody")
+    attempt.handle_callback(sign_in(attempt.get_login_url()))
+    receipt = LexofficeSession.from_login(attempt).receipt()
+    assert ("Somebody" in receipt.line()) is not shipped
 
 
 def test_the_receipt_names_what_was_not_granted(box, signed_in):

@@ -50,5 +50,6 @@ class BriefAdapter(DeadlineAdapter):
         if body is None:
             host = from_server(Origin.of(request.url or "").host)
             raise ServerTrouble("too_large", host=host, limit=self._limit)
-        response._content, response._content_consumed = body, True
+        whole: Any = response
+        whole._content, whole._content_consumed = body, True
         return response

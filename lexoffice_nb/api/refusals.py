@@ -69,7 +69,9 @@ def refusal(response: requests.Response, *, key: bool = False) -> ApiError:
 
 def trouble(error: Exception, url: str | None) -> ServerTrouble:
     """Makes an error of an exception of requests': there is no answer, or only a part of one."""
-    code = next((code for kinds, code in _TROUBLES if isinstance(error, kinds)), "api_certificates")
+    # Not `next` of a generator: an interrupt while that is thrown away could only be printed.
+    codes = [code for kinds, code in _TROUBLES if isinstance(error, kinds)]
+    code = codes[0] if codes else "api_certificates"
     if error.args and isinstance(error.args[0], ReadTimeoutError):  # requests calls it a ConnectionError in a body
         code = "api_timeout"
     return ServerTrouble(code, path=path_of(url), host=from_server(Origin.of(url or "").host or "-", 80))

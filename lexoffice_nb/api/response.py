@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import requests
 
 from lexoffice_nb.api import exact_json
 from lexoffice_nb.api.refusals import path_of
-from lexoffice_nb.api.table import records_html
+from lexoffice_nb.api.table import records_html, records_text
 from lexoffice_nb.errors import ApiError, ServerTrouble
 
 
@@ -35,3 +36,14 @@ class ApiResponse(requests.Response):
             return records_html(self.json())
         except (ApiError, RuntimeError, requests.exceptions.RequestException):  # a stream that was read already
             return None
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Shows the same as plain text in a terminal."""
+        shown = None
+        with suppress(ApiError, RuntimeError, requests.exceptions.RequestException):
+            # Whoever asked for a stream wants to read it; a front end that shows it must not be first.
+            shown = records_text(self.json()) if vars(self)["_content"] is not False else None
+        for number, line in enumerate((shown or repr(self)).split("\n")):
+            if number:
+                printer.break_()
+            printer.text(line)

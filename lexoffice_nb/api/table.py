@@ -1,27 +1,40 @@
-"""Shows what the API answered as a small HTML table. Everything is escaped: names are other people's text."""
+"""Shows what the API answered as a small table: HTML, or plain text. All of it is other people's text.
+
+In HTML it is escaped, and isolated from its neighbours, which a mark for the writing direction would turn round.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING, Any
+
+from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 MOST_ROWS = 50
 MOST_COLUMNS = 24
+MOST_MERGED = 10 * MOST_COLUMNS
 MOST_CHARACTERS = 500
 LONG = 28
 # From so many rows on, what is the same in all of them is said once, below the table.
 FEW_ROWS = 3
+# In a terminal.
+MOST_LINES = 10
+MOST_WIDTH = 120
+# What a person looks for first, in the order of a list of vouchers: its columns are always there, and always here.
+_FIRST = ("voucherNumber", "voucherDate", "contactName", "totalAmount", "openAmount", "voucherStatus", "dueDate")
 # What a person looks for last: when the record was made and changed; then ids, of whatever.
 _BOOKKEEPING = frozenset({"archived", "createdDate", "language", "updatedDate", "version"})
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d[.]\d{3}(?:Z|[+-]\d\d:\d\d)")
 _GROUPS = re.compile(r"(?<=\d)(?=(?:\d{3})+$)")
 
+_MARKS = {True: "✓", False: "✗"}
 _QUIET = "color:var(--jp-ui-font-color2,#757575)"
 _TABLE = (
     "border-collapse:collapse;margin:0;font-variant-numeric:tabular-nums;font-size:var(--jp-ui-font-size1,13px);"
@@ -59,6 +72,74 @@ def records_html(value: Any) -> str | None:
     return None
 
 
+def records_text(value: Any) -> str | None:
+    """Gives the same as plain text, with its first rows and what of its columns has room; harmless in a terminal."""
+    if isinstance(value, dict) and isinstance(value.get("content"), list):
+        total = value.get("totalElements")
+        return _plain_page(value["content"], total if isinstance(total, Decimal) else None)
+    if isinstance(value, dict):
+        names = _in_order(value)[:MOST_ROWS]
+        return _in_columns(
+            [[_plain(name), _plain(value[name], MOST_WIDTH - LONG - 2)] for name in names], [False, False]
+        )
+    if isinstance(value, list):
+        return _plain_page(value, Decimal(len(value)))
+    return None
+
+
+def _plain_page(rows: Sequence[Any], total: Decimal | None) -> str | None:
+    if not all(isinstance(row, dict) for row in rows):
+        return None
+    shown = rows[:MOST_ROWS]
+    columns, same = _split(shown)
+    rows = shown[:MOST_LINES]
+    lines = [[_plain(".".join(column.path)) for column in columns]]
+    lines += [[_plain(_at(row, column.path)) for column in columns] for row in rows]
+    caption = str(len(rows)) if total is None else f"{len(rows)} / {total:f}"
+    caption += "".join(f" · {_plain('.'.join(c.path))}: {_plain(_at(shown[0], c.path))}" for c in same)
+    table = _in_columns(lines, [column.numbers for column in columns])
+    return "\n".join(part for part in (table, from_server(caption, MOST_WIDTH)) if part)
+
+
+def _in_columns(lines: Sequence[Sequence[str]], numbers: Sequence[bool]) -> str:
+    widths = [max(_width(line[n]) for line in lines) for n in range(len(numbers))] if lines else []
+    while len(widths) > 1 and sum(widths) + 2 * (len(widths) - 1) > MOST_WIDTH:
+        widths.pop()
+    return "\n".join(
+        "  ".join(
+            _padded(text, width, right) for text, width, right in zip(line, widths, numbers, strict=False)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _padded(text: str, width: int, right: bool) -> str:
+    blanks = " " * (width - _width(text))
+    return blanks + text if right else text + blanks
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def _plain(value: Any, limit: int = LONG) -> str:
+    return from_server(_words(value), limit) if value is not None else ""
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return _MARKS[value]
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, dict):
+        return ", ".join(f"{_short(key)}: {_words(v)}" for key, v in list(value.items())[:MOST_LINES])
+    if isinstance(value, list):
+        return "; ".join(_words(each) for each in value[:MOST_LINES])
+    return _short(_moment(str(value)))
+
+
 def _page(rows: Sequence[Any], total: Decimal | None) -> str | None:
     if not all(isinstance(row, dict) for row in rows):
         return None
@@ -72,10 +153,8 @@ def _scrolling(table: str) -> str:
 
 def _rows(rows: Sequence[Mapping[str, Any]], caption: str = "") -> str:
     shown = rows[:MOST_ROWS]
-    columns = _columns(shown)
-    same = [column for column in columns if len(shown) >= FEW_ROWS and _is_same(shown, column)]
+    columns, same = _split(shown)
     caption = escape(caption) + "".join(f" · {_name(c)}: {_value(_at(shown[0], c.path))}" for c in same)
-    columns = [column for column in columns if column not in same]
     head = "".join(f"<th scope='col' style='{_HEAD}{column.style}'>{_name(column)}</th>" for column in columns)
     body = "".join(
         "<tr>" + "".join(_cell(_at(row, column.path), column) for column in columns) + "</tr>" for row in shown
@@ -84,12 +163,25 @@ def _rows(rows: Sequence[Mapping[str, Any]], caption: str = "") -> str:
     return f"<table style='{_TABLE}'>{said}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def _split(rows: Sequence[Mapping[str, Any]]) -> tuple[list[_Column], list[_Column]]:
+    """The columns, and apart from them those whose value is the same in all rows."""
+    columns = _columns(rows)
+    same = [column for column in columns if len(rows) >= FEW_ROWS and _is_same(rows, column)]
+    return [column for column in columns if column not in same], same
+
+
 def _name(column: _Column) -> str:
-    return ".<wbr>".join(escape(name) for name in column.path)
+    return ".<wbr>".join(_isolated(name) for name in column.path)
+
+
+def _isolated(text: str) -> str:
+    return f"<bdi>{escape(text)}</bdi>"
 
 
 def _is_same(rows: Sequence[Mapping[str, Any]], column: _Column) -> bool:
     first = _at(rows[0], column.path)
+    if column.path[-1] in _FIRST:
+        return False
     return isinstance(first, (str, bool)) and all(_at(row, column.path) == first for row in rows)
 
 
@@ -102,7 +194,7 @@ def _cell(value: Any, column: _Column) -> str:
 
 def _record(record: Mapping[str, Any]) -> str:
     body = "".join(
-        f"<tr><th scope='row' style='{_NAME}'>{escape(key)}</th><td style='{_WHOLE}'>{_part(record[key])}</td></tr>"
+        f"<tr><th scope='row' style='{_NAME}'>{_isolated(key)}</th><td style='{_WHOLE}'>{_part(record[key])}</td></tr>"
         for key in _in_order(record)
     )
     return f"<table style='{_TABLE}'><tbody>{body}</tbody></table>"
@@ -118,8 +210,8 @@ def _part(value: Any) -> str:
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[_Column]:
-    """Columns in the order of the data, but ids last; what is inside a part of a row has columns of its own."""
-    paths = _in_order_of_paths(dict.fromkeys(path for row in rows for path in _paths(row)))[:MOST_COLUMNS]
+    """What is looked for first, then the order of the data, ids last; a part of a row has columns of its own."""
+    paths = _in_order_of_paths(_merged(rows))[:MOST_COLUMNS]
     return [_Column(path, _is_numeric(_at(row, path) for row in rows)) for path in paths]
 
 
@@ -129,6 +221,22 @@ def _paths(row: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterable[tupl
             yield from _paths(value, (*above, key))
         else:
             yield (*above, key)
+
+
+def _merged(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """All columns of all rows, in the order of the fullest row, so that it does not depend on which row is first."""
+    merged: list[tuple[str, ...]] = []
+    known: set[tuple[str, ...]] = set()
+    for paths in sorted((list(_paths(row)) for row in rows), key=len, reverse=True):
+        place = 0
+        for path in paths:
+            if path in known:
+                place = merged.index(path) + 1
+            elif len(merged) < MOST_MERGED:
+                merged.insert(place, path)
+                known.add(path)
+                place += 1
+    return merged
 
 
 def _at(row: Any, path: Sequence[str]) -> Any:
@@ -147,7 +255,11 @@ def _in_order(names: Iterable[str]) -> list[str]:
 
 
 def _in_order_of_paths(paths: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    return sorted(paths, key=lambda path: _rank(path[-1]))
+    def rank(path: tuple[str, ...]) -> tuple[int, int]:
+        name = path[-1]
+        return (-1, _FIRST.index(name)) if len(path) == 1 and name in _FIRST else (_rank(name), 0)
+
+    return sorted(paths, key=rank)
 
 
 def _rank(name: str) -> int:
@@ -160,14 +272,14 @@ def _value(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "✓" if value else "–"
+        return _MARKS[value]
     if isinstance(value, Decimal):
         return _number(value)
     if isinstance(value, dict):
-        return ", ".join(f"{escape(key)}: {_value(v)}" for key, v in list(value.items())[:MOST_ROWS])
+        return ", ".join(f"{_isolated(key)}: {_value(v)}" for key, v in list(value.items())[:MOST_ROWS])
     if isinstance(value, list):
         return "; ".join(_value(each) for each in value[:MOST_ROWS]) + ("; …" if len(value) > MOST_ROWS else "")
-    return escape(_short(_moment(str(value))))
+    return _isolated(_short(_moment(str(value))))
 
 
 def _number(value: Decimal) -> str:

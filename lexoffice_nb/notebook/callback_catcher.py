@@ -61,9 +61,9 @@ class CallbackCatcher:
             return wanted or self._listener.redirect_uri
 
     def _open(self, host: Host, port: int, path: str) -> LoopbackListener:
-        not_found = page("not_found", 404)
+        pages = {"not_found": page("not_found", 404), "over": page("over", 410)}
         try:
-            return LoopbackListener(self._on_callback, host=host, port=port, path=path, not_found=not_found)
+            return LoopbackListener(self._on_callback, host=host, port=port, path=path, **pages)
         except PortTaken:
             problem = LoginError("port_taken", port=port)
         except OSError as error:  # a port below 1024, a sandboxed process
@@ -82,11 +82,11 @@ class CallbackCatcher:
 
 def page(key: str, status: int) -> Page:
     """Gives one of the pages that the browser shows, in the person's language."""
-    ok = key in ("done", "checking")
+    ok = key in ("done", "checking", "over")
     return Page(text(f"page.{key}.title"), text(f"page.{key}"), ok=ok, status=status, lang=current_language())
 
 
-def refusal(problem: LexofficeError) -> Page:
-    """Gives the page that says why a callback was refused."""
-    words = f"{problem.what()}\n{problem.next()}"
+def refusal(problem: LexofficeError, *, new_link: bool) -> Page:
+    """Gives the page that says why a callback was refused, and where it goes on."""
+    words = f"{problem.what()}\n{text('page.new_link') if new_link else problem.next()}"
     return Page(text("page.refused.title"), words, ok=False, status=400, lang=current_language())

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from lexoffice_nb.oauth.transport import ca_bundle, proxy_host
-from lexoffice_nb.receipt import provider_title, scope_lines
-from lexoffice_nb.texts import current_language, text
+from lexoffice_nb.notebook.sign_in_request import LONGEST_HOST, provider_shown
+from lexoffice_nb.oauth.transport import Origin, ca_bundle, is_loopback, proxy_host
+from lexoffice_nb.receipt import scope_lines
+from lexoffice_nb.texts import current_language, from_server, text
 
 if TYPE_CHECKING:
     from lexoffice_nb.notebook.login_flow import LoginFlow
@@ -19,8 +20,8 @@ _ICONS = {
     "exchanging": "busy",
     "signed_in": "ok",
     "failed": "error",
-    "closed": "warn",
-    "signed_out": "warn",
+    "closed": "info",
+    "signed_out": "info",
 }
 # There is nobody to ask yet, or any more: no rows, no link.
 _BARE = ("ready", "closed", "signed_out")
@@ -39,9 +40,12 @@ def card(flow: LoginFlow) -> dict[str, Any]:
         "lang": current_language(),
         # A card whose session was signed out later must not go on saying that somebody is signed in.
         "state": "closed" if state == "signed_out" else state,
-        "title": text("card.title.key" if flow.request.api_key else "card.title", provider=_provider(flow)),
+        "title": text(
+            "card.title.key" if flow.request.api_key else "card.title",
+            provider=provider_shown(flow.request, flow.provider),
+        ),
         "status": {"icon": _icon(flow, state), "text": _status(flow, state)},
-        "rows": [asdict(row) for row in receipt.rows()] if state == "signed_in" and receipt else _rows(flow, state),
+        "rows": _receipt_rows(flow, receipt) if state == "signed_in" and receipt else _rows(flow, state),
         "scopes": _scopes(flow, state, receipt),
         "link": _link(flow, state),
         "box": _box(flow, state),
@@ -50,13 +54,6 @@ def card(flow: LoginFlow) -> dict[str, Any]:
         "actions": _actions(flow, state),
         "texts": {"disconnected": text("card.disconnected")},
     }
-
-
-def _provider(flow: LoginFlow) -> str:
-    if flow.provider is None:
-        name = flow.request.provider
-        return provider_title(name, flow.request.issuer or name)
-    return provider_title(flow.provider.name, flow.provider.title)
 
 
 def _icon(flow: LoginFlow, state: str) -> str:
@@ -77,14 +74,34 @@ def _rows(flow: LoginFlow, state: str) -> list[dict[str, Any]]:
     provider = flow.provider
     if provider is None or state in _BARE:
         return []
-    shown = _provider(flow)
+    shown = provider_shown(flow.request, provider)
     if not provider.shipped:
         shown = text("card.provider.chosen", provider=shown)
     rows = [_row("card.provider", shown)]
     if flow.request.api_key:
-        return [*rows, _row("receipt.host", provider.api_base.split("://", 1)[-1], mono=True)]
-    client = flow.request.client_id or provider.client_id or ""
-    return [_row("card.asked_by", text("card.asked_by.value", client=client)), *rows]
+        host = from_server(provider.api_base.split("://", 1)[-1], LONGEST_HOST)
+        return [*rows, _row("receipt.host", host, mono=True), *_key_rows(flow), *_variable(flow)]
+    # The notebook chose the name of the client, or somebody who wrote it did: it is text from outside.
+    client = from_server(flow.request.client_id or provider.client_id or "", 60)
+    asked_by = text("card.asked_by.value", client=client) if client else text("card.asked_by.plain")
+    rows = [_row("card.asked_by", asked_by), *rows]
+    if flow.redirect_uri and not is_loopback(flow.redirect_uri):
+        rows.append(_row("card.back_to", from_server(Origin.of(flow.redirect_uri).host, LONGEST_HOST), mono=True))
+    if provider.code_goes_to:
+        rows.append(_row("card.code_goes_to", from_server(provider.code_goes_to, LONGEST_HOST), mono=True))
+    return [*rows, *_variable(flow)]
+
+
+def _receipt_rows(flow: LoginFlow, receipt: Receipt) -> list[dict[str, Any]]:
+    return [*(asdict(row) for row in receipt.rows()), *_key_rows(flow), *_variable(flow)]
+
+
+def _key_rows(flow: LoginFlow) -> list[dict[str, Any]]:
+    return [_row("card.scopes", text("card.scopes.key"))] if flow.request.api_key else []
+
+
+def _variable(flow: LoginFlow) -> list[dict[str, Any]]:
+    return [_row("card.variable", flow.variable, mono=True)] if flow.variable else []
 
 
 def _row(label: str, value: str, *, mono: bool = False) -> dict[str, Any]:
@@ -142,7 +159,11 @@ def _box(flow: LoginFlow, state: str) -> dict[str, Any] | None:
 
 
 def _notes(flow: LoginFlow, state: str) -> list[str]:
-    """What stands between this machine and the provider is named before anybody signs in."""
+    """What stands between this machine and the provider before anybody signs in; afterwards, what to do next."""
+    if state in ("closed", "signed_out"):
+        return [text("card.run_again")]
+    if state == "signed_in":
+        return [text("card.use", variable=flow.variable)] if flow.variable else []
     if flow.provider is None or state not in ("waiting", "failed"):
         return []
     notes = []

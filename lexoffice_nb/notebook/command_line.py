@@ -6,7 +6,7 @@ A key that was typed into a cell by mistake must not be in the cell's output as 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import parse_argstring
@@ -19,10 +19,27 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable
 
+Function = TypeVar("Function", bound="Callable[..., Any]")
+
 # What people try; a value after any of them is a secret.
 _SECRET_OPTIONS = re.compile(r"--?(client[-_]?)?(secret|key|apikey|token|(access|refresh|id)[-_]?token|password|code)")
 _EXPECTED = re.compile(r"argument (--[a-z-]+)[^:]*: expected .*")
 _OPTION = re.compile(r"--?[a-z][a-z-]{0,20}")
+
+
+def readable(more: str = "") -> Callable[[Function], Function]:
+    """Makes the help of a magic, which `%magic?` shows as it is, one for people: without the marks of a document.
+
+    Args:
+        more: a last paragraph.
+    """
+
+    def change(magic: Function) -> Function:
+        words = re.sub(r"^::\n\n", "usage:\n", magic.__doc__ or "").replace("::\n", ":\n")
+        magic.__doc__ = f"{words.rstrip()}\n\n{more}".rstrip() + "\n"
+        return magic
+
+    return change
 
 
 def options_of(parser: ArgumentParser) -> list[str]:
@@ -49,7 +66,8 @@ def read_line(magic: Callable[[str], object], line: str) -> Namespace:
     expected = _EXPECTED.fullmatch(problem)
     if expected:
         raise UsageError(text("usage.expected", option=expected[1]))
-    raise UsageError(text("usage.arguments", usage=" ".join(parser.format_usage().split())))
+    # IPython writes `::` in front, for documents that are made of it.
+    raise UsageError(text("usage.arguments", usage=" ".join(parser.format_usage().removeprefix("::").split())))
 
 
 def _check_options(parser: ArgumentParser, line: str) -> None:
@@ -59,8 +77,11 @@ def _check_options(parser: ArgumentParser, line: str) -> None:
             continue
         if option == "--api-key" or _SECRET_OPTIONS.fullmatch(option):
             raise LexofficeError("secret_in_cell")
+        if option in ("--help", "-h"):
+            raise UsageError(text("usage.help", magic=parser.prog))
         shown = option if _OPTION.fullmatch(option) else "--…"
-        raise UsageError(text("usage.unknown_option", option=shown, known=", ".join(known) or "–"))
+        words = "usage.unknown_option" if known else "usage.no_options"
+        raise UsageError(text(words, option=shown, known=", ".join(known)))
 
 
 def _given_options(line: str) -> list[tuple[str, bool]]:

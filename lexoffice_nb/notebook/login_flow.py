@@ -20,7 +20,13 @@ from lexoffice_nb.errors import CallbackError, LexofficeError, LoginError, Unaut
 from lexoffice_nb.notebook import callback_catcher
 from lexoffice_nb.notebook.callback_catcher import PASTE_ONLY_REDIRECT_URI, CallbackCatcher, can_be_caught
 from lexoffice_nb.notebook.problems import problem_of
-from lexoffice_nb.notebook.sign_in_request import GivenSecrets, SignInRequest, find_provider, read_key
+from lexoffice_nb.notebook.sign_in_request import (
+    GivenSecrets,
+    SignInRequest,
+    find_provider,
+    provider_shown,
+    read_key,
+)
 from lexoffice_nb.oauth.login import ATTEMPT_SECONDS, LexofficeLogin
 from lexoffice_nb.oauth.tokens import Secret
 from lexoffice_nb.oauth.transport import Origin
@@ -50,11 +56,13 @@ class LoginFlow(HasTraits):
     listening = Bool(False, help="whether the callback is caught on this machine")
     problem = Instance(LexofficeError, allow_none=True)
 
-    def __init__(self, request: SignInRequest, secrets: GivenSecrets | None = None) -> None:
+    def __init__(self, request: SignInRequest, secrets: GivenSecrets | None = None, variable: str = "") -> None:
         super().__init__()
         self.request = request
+        self.variable = variable  # the session's name in the notebook, for the views
         self.session = LexofficeSession()
-        self.session.when_forgotten(self.refresh)
+        self.session.when_forgotten(self._forgotten)
+        self._undoing: threading.Thread | None = None
         self.provider: Provider | None = None
         self._secrets = secrets or GivenSecrets()
         self._attempt: LexofficeLogin | None = None
@@ -127,6 +135,13 @@ class LoginFlow(HasTraits):
         with self._changing:
             self.version += 1
 
+    def _forgotten(self) -> None:
+        """Follows a log-out in Python: a sign-in that still waits must not sign in again behind the person's back."""
+        if self.state in ("signed_in", "closed"):
+            self.refresh()
+        elif self._undoing is not threading.current_thread():
+            self.close()
+
     def close(self) -> None:
         """Ends the wait and gives the port back. A session that is signed in stays so."""
         with self._changing:
@@ -152,6 +167,8 @@ class LoginFlow(HasTraits):
         provider = self.provider
         if provider is None:
             raise LoginError("sandbox_not_running")
+        if provider.key_page and not (self.request.client_id or provider.client_id):
+            raise LoginError("client_or_key", provider=provider_shown(self.request, provider), name=provider.name)
         with self._changing:
             if self.state == "closed":
                 return  # nobody would give the port back
@@ -184,9 +201,9 @@ class LoginFlow(HasTraits):
         except queue.Empty:
             return callback_catcher.page("checking", 200)
         if problem is not None:
-            return callback_catcher.refusal(problem)
+            return callback_catcher.refusal(problem, new_link=self.state == "failed" and bool(self.link))
         signed_in = self.state == "signed_in"
-        return callback_catcher.page("done" if signed_in else "not_found", 200 if signed_in else 410)
+        return callback_catcher.page("done" if signed_in else "over", 200 if signed_in else 410)
 
     def _take(self, callback: Secret) -> LexofficeError | None:
         """Exchanges the code in a callback; gives what was wrong with it."""
@@ -194,7 +211,7 @@ class LoginFlow(HasTraits):
         if attempt is None or before not in ("waiting", "failed"):
             return None
         self._change("exchanging", problem=None)
-        problem = problem_of(lambda: self._exchange(attempt, callback))
+        problem = self._in_our_words(problem_of(lambda: self._exchange(attempt, callback)))
         if problem is None:
             self._finish()
         elif attempt.open:
@@ -202,6 +219,15 @@ class LoginFlow(HasTraits):
         else:
             problem = self._next_attempt(problem)
         return problem
+
+    def _in_our_words(self, problem: LexofficeError | None) -> LexofficeError | None:
+        """Says of an address with the right host what is wrong: naming the host alone, one would not see it."""
+        if problem is None or problem.code != "callback_elsewhere":
+            return problem
+        host = Origin.of(self.redirect_uri).host
+        if problem.values["host"] != host:
+            return problem
+        return CallbackError("callback_other_port", host=host, expected=self.redirect_uri)
 
     def _take_key(self, key: Secret) -> None:
         self._change("exchanging", problem=None)
@@ -217,7 +243,9 @@ class LoginFlow(HasTraits):
         try:
             self.session.adopt_login(attempt)
         except BaseException:
+            self._undoing = threading.current_thread()
             self.session.forget()
+            self._undoing = None
             raise
 
     @shielded
@@ -228,7 +256,7 @@ class LoginFlow(HasTraits):
         try:
             self.session.adopt_key(read_key(key), provider)
         except Unauthorized:
-            raise LoginError("key_wrong", stage="token", provider=provider.title) from None
+            raise LoginError("key_wrong", stage="token", provider=provider_shown(self.request, provider)) from None
 
     def _finish(self) -> None:
         with self._changing:

@@ -26,7 +26,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qsl
 
-from lexoffice_nb.notebook.loopback_page import FAILED, NOT_FOUND, Page, response
+from lexoffice_nb.notebook.loopback_page import FAILED, NOT_FOUND, OVER, Page, response
 from lexoffice_nb.notebook.loopback_sockets import CONNECTIONS, PortTaken, reserve
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ class LoopbackListener:
         path: The path of the redirect URI.
         not_found: The page of every refusal (404, 405, 414, 421, ...), in the person's language.
         failed: The page shown when ``on_callback`` raises.
+        over: The page of a callback that comes when the wait has ended already: nothing went wrong.
 
     Attributes:
         redirect_uri: What to send as ``redirect_uri``.
@@ -143,10 +144,12 @@ class LoopbackListener:
         path: str = "/callback",
         not_found: Page = NOT_FOUND,
         failed: Page = FAILED,
+        over: Page = OVER,
     ) -> None:
         if not path.startswith("/") or not path.isascii() or not path.isprintable() or set(path) & set("?# "):
             raise ValueError("the path of a loopback redirect URI starts with / and has no space, query or fragment")
         self._on_callback, self._path, self._not_found, self._failed = on_callback, path, not_found, failed
+        self._over = over
         self._listening = reserve(port)
         self.port: int = self._listening[0].getsockname()[1]
         self._host = f"{host}:{self.port}"
@@ -221,7 +224,7 @@ class LoopbackListener:
 
     def _answer_to(self, url: str) -> bytes:
         if self.closed:  # a second tab, in the queue while the first one ended the wait
-            return response(replace(self._not_found, status=410))
+            return response(self._over)
         try:
             return response(self._on_callback(url))
         except BaseException:  # noqa: BLE001 - whatever it is, it must neither be printed nor end the wait

@@ -40,6 +40,7 @@ NOT_FOUND = Page(
     ok=False,
     status=404,
 )
+OVER = Page("This sign-in is over", "You can close this tab.", status=410)
 FAILED = Page(
     "This did not work",
     "The answer arrived, but it could not be handled. Go back to where you started the sign-in and start it again.",

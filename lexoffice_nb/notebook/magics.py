@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import re
 import sys
@@ -14,7 +15,7 @@ from traitlets import Bool, Enum, Int, List, Unicode, observe
 
 from lexoffice_nb.errors import LexofficeError
 from lexoffice_nb.notebook import completion
-from lexoffice_nb.notebook.command_line import looks_secret, read_line
+from lexoffice_nb.notebook.command_line import looks_secret, read_line, readable
 from lexoffice_nb.texts import LANGUAGES, text, use_language
 
 if TYPE_CHECKING:
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 
     from lexoffice_nb.session import LexofficeSession
 
+_SETTINGS = """\
+settings:
+  What the line does not say comes from %config LexofficeMagics, then from the
+  environment. %config LexofficeMagics alone lists all of it: provider, issuer,
+  client_id, redirect_uri, scopes, loopback, port, language. For example:
+    %config LexofficeMagics.loopback = False
+  Environment: LEXOFFICE_PROVIDER, LEXOFFICE_CLIENT_ID, LEXOFFICE_REDIRECT_URI;
+  for secrets, which belong into no cell, LEXOFFICE_API_KEY and
+  LEXOFFICE_CLIENT_SECRET; where nobody is there to sign in to the sandbox,
+  LEXOFFICE_SANDBOX_PERSON=demo."""
 _OPTIONS = ("provider", "issuer", "client_id", "redirect_uri")
 
 
@@ -56,6 +67,7 @@ class LexofficeMagics(Magics):
         use_language(change["new"])
 
     @no_var_expand
+    @readable(_SETTINGS)
     @magic_arguments()
     @argument(
         "name",
@@ -75,13 +87,14 @@ class LexofficeMagics(Magics):
     @argument("--redirect-uri", metavar="URI", help="redirect URI registered at the provider")
     @argument("--scope", nargs="+", metavar="S", help="scopes to ask for")
     @argument("--terminal", action="store_true", help="print the link instead of showing a card")
-    @argument("--force", action="store_true", help="begin anew, and overwrite a variable of that name")
+    @argument("--force", action="store_true", help="begin anew: sign out the former session, overwrite a variable")
     @line_magic
     def lexoffice_login(self, line: str) -> None:
         """Sign in, and put an authenticated session into the notebook.
 
-        A card appears: open the login page, sign in, allow. The card turns into a receipt by itself. Until then the
-        session says "Nobody is signed in yet"; run the cell again afterwards. Running this cell again is harmless.
+        A card appears: open the login page, sign in, allow. Come back here afterwards; the card changes by
+        itself. Until then the session says "Nobody is signed in yet"; run the cell with it again afterwards. Running
+        this cell again is harmless.
 
         Examples::
 
@@ -92,6 +105,8 @@ class LexofficeMagics(Magics):
         arguments = read_line(self.lexoffice_login, line)
         if arguments.provider and arguments.issuer:
             raise UsageError(text("usage.provider_or_issuer"))
+        if arguments.issuer and "." not in arguments.issuer and looks_secret(arguments.issuer):
+            raise LexofficeError("secret_in_cell")
         name = self._free_name(arguments.name, arguments)
         from lexoffice_nb.notebook.sign_in import login
 
@@ -114,6 +129,7 @@ class LexofficeMagics(Magics):
         self._shell.push({name: session}, interactive=True)
 
     @no_var_expand
+    @readable()
     @magic_arguments()
     @line_magic
     def lexoffice_status(self, line: str) -> None:
@@ -123,9 +139,13 @@ class LexofficeMagics(Magics):
 
         from lexoffice_nb.notebook import sign_in
 
-        signed_in = [v for v in [*sign_in.signed_in_sessions().values(), *self._sessions().values()] if v.signed_in]
+        signed_in: dict[LexofficeSession, list[str]] = {}
+        for name, session in [*sign_in.signed_in_sessions().items(), *self._sessions().items()]:
+            if session.signed_in and name not in signed_in.setdefault(session, []):
+                signed_in[session].append(name)
         waiting = sign_in.waiting_texts()
-        for session in dict.fromkeys(signed_in):
+        for session, names in signed_in.items():
+            _say(", ".join(names))
             display(session)
         for words in waiting:
             _say(words)
@@ -133,6 +153,7 @@ class LexofficeMagics(Magics):
             _say(text("status.none"))
 
     @no_var_expand
+    @readable()
     @magic_arguments()
     @argument(
         "name",
@@ -149,7 +170,9 @@ class LexofficeMagics(Magics):
 
         session = sign_in.session_named(name) or self._sessions().get(name)
         if session is None:
-            _say(text("status.none"))
+            others = self._names_in_use()
+            words = text("logout.others", name=_shown(name), names=", ".join(others)) if others else text("status.none")
+            _say(words)
             return
         was_key, was_signed_in = session.kind == "key", session.signed_in
         failures = session.logout()
@@ -161,6 +184,13 @@ class LexofficeMagics(Magics):
             _say(text("logout.waiting", name=name))
         else:
             _say(text("logout.done.key" if was_key else "logout.done", name=name))
+
+    def _names_in_use(self) -> list[str]:
+        """Gives the names of what is signed in or waits."""
+        from lexoffice_nb.notebook import sign_in
+
+        mine = [name for name, session in self._sessions().items() if session.signed_in]
+        return list(dict.fromkeys([*sign_in.names_in_use(), *mine]))
 
     @property
     def _shell(self) -> InteractiveShell:
@@ -175,6 +205,8 @@ class LexofficeMagics(Magics):
             raise LexofficeError("secret_in_cell")
         if not usable:
             raise LexofficeError("name_invalid")
+        if hasattr(builtins, name):
+            raise LexofficeError("name_builtin", name=name)
         if not arguments.force and name in self._shell.user_ns and not self._is_ours(name):
             raise LexofficeError("name_taken", name=name)
         return name
@@ -230,6 +262,11 @@ def _holds(value: Any, session: LexofficeSession, depth: int = 2) -> bool:
         return True
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
     return depth > 0 and any(_holds(part, session, depth - 1) for part in parts)
+
+
+def _shown(name: str) -> str:
+    """Gives a name as it may be repeated: what was typed by mistake may be a key."""
+    return name if name.isidentifier() and not looks_secret(name) else "…"
 
 
 def _say(words: str) -> None:

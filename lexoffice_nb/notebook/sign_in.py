@@ -7,10 +7,11 @@ import weakref
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from lexoffice_nb.errors import LoginError
 from lexoffice_nb.notebook import quiet_log
 from lexoffice_nb.notebook.environment import secret, setting
 from lexoffice_nb.notebook.login_flow import LoginFlow
-from lexoffice_nb.notebook.sign_in_request import GivenSecrets, SignInRequest
+from lexoffice_nb.notebook.sign_in_request import GivenSecrets, SignInRequest, provider_shown
 from lexoffice_nb.notebook.terminal import read_kernel, sign_in_alone, sign_in_terminal
 from lexoffice_nb.texts import text, use_language
 
@@ -61,8 +62,8 @@ def login(
 
     What is not given comes from the environment (`LEXOFFICE_PROVIDER`, `LEXOFFICE_CLIENT_ID`,
     `LEXOFFICE_REDIRECT_URI`), then from the defaults: the provider is the sandbox on this machine. Calling it again
-    with the same wishes shows the same sign-in again. A session that an earlier call gave stays good for whoever holds
-    it, until it is signed out.
+    with the same wishes shows the same sign-in again; with other ones it is refused while the name is signed in, unless
+    `force` is given: then the former session is signed out.
 
     Args:
         name: one sign-in is kept for each name.
@@ -73,7 +74,7 @@ def login(
         scopes: what to ask for instead of the provider's default.
         api_key: sign in with an API key, from the card or from `LEXOFFICE_API_KEY`.
         terminal: print the link instead of showing a card.
-        force: begin anew even if somebody is signed in.
+        force: begin anew even if somebody is signed in; the former session is signed out.
         interactive: if False, nobody is asked: it works at once or raises `SignedOut`.
         loopback: catch the callback on this machine; else it is pasted.
         port: the port to catch it on; 0 takes a free one.
@@ -81,6 +82,7 @@ def login(
 
     Raises:
         SignedOut: if nobody is there to sign in, or `interactive` is off and nobody is signed in.
+        LoginError: `name_signed_in` if the name is signed in with other wishes.
         LexofficeError: in a terminal, what went wrong.
     """
     if language != "auto":
@@ -97,11 +99,34 @@ def login(
     )
     place = _place(terminal=terminal, interactive=interactive)
     known = _sign_ins.get(name)
-    if known is not None and known.asked == asked and not force and _goes_on(known, place, shown=interactive):
-        return known.flow.session
+    if known is not None and not force:
+        if not _is_for(known, asked):
+            _refuse_to_replace(name, known)
+        elif _goes_on(known, place, shown=interactive):
+            return known.flow.session
     if known is not None:
         known.flow.close()  # its port may be the one that is wanted now
-    return _begin(name, asked, place, language=language, shown=interactive)
+    session = _begin(name, asked, place, language=language, shown=interactive)
+    if known is not None and known.flow.session.signed_in:
+        # Only now, when there is another one; but never left behind, since nothing could reach it any more.
+        for failure in known.flow.session.logout()[:1]:
+            sys.stdout.write(text("logout.failed", what=failure.what()) + "\n")
+    return session
+
+
+def _is_for(known: _SignIn, asked: SignInRequest) -> bool:
+    """Whether a sign-in is what is asked for. Once it is done, it does not matter where its callback was caught."""
+    if known.flow.session.signed_in:
+        asked = replace(asked, loopback=known.asked.loopback, port=known.asked.port)
+    return known.asked == asked
+
+
+def _refuse_to_replace(name: str, known: _SignIn) -> None:
+    session = known.flow.session
+    if session.signed_in:
+        provider = provider_shown(known.flow.request, session.provider)
+        who = session.account.company or session.account.person or provider
+        raise LoginError("name_signed_in", name=name, who=who, provider=provider)
 
 
 def _place(*, terminal: bool, interactive: bool) -> Place:
@@ -134,7 +159,7 @@ def _goes_on(known: _SignIn, place: Place, *, shown: bool) -> bool:
 
 
 def _begin(name: str, asked: SignInRequest, place: Place, *, language: str, shown: bool) -> LexofficeSession:
-    flow = _new_flow(asked, place)
+    flow = _new_flow(asked, place, name)
     if place == "card":
         from lexoffice_nb.notebook.login_widget import LoginWidget
 
@@ -155,11 +180,11 @@ def _begin(name: str, asked: SignInRequest, place: Place, *, language: str, show
     return flow.session
 
 
-def _new_flow(asked: SignInRequest, place: Place) -> LoginFlow:
+def _new_flow(asked: SignInRequest, place: Place, name: str) -> LoginFlow:
     # A notebook may name any issuer, and somebody else may have written it: a key is not sent there by itself.
     key = None if asked.issuer or not (asked.api_key or place == "alone") else secret(KEY_VARIABLE)
     request = replace(asked, api_key=True) if key else asked
-    flow = LoginFlow(request, GivenSecrets(secret("LEXOFFICE_CLIENT_SECRET"), key))
+    flow = LoginFlow(request, GivenSecrets(secret("LEXOFFICE_CLIENT_SECRET"), key), name)
     _all_flows.add(flow)
     _all_sessions.add(flow.session)
     return flow
@@ -192,12 +217,24 @@ def signed_in_sessions() -> dict[str, LexofficeSession]:
 
 def waiting_texts() -> list[str]:
     """Says of each sign-in that waits, in one line, that it does."""
-    flows = [known.flow for known in _sign_ins.values()]
     return [
-        text("status.waiting.magic", provider=flow.request.issuer or flow.request.provider)
-        for flow in flows
-        if flow.state in ("ready", "waiting", "exchanging") or (flow.state == "failed" and flow.link)
+        text("status.waiting.magic", name=name, provider=provider_shown(flow.request, flow.provider))
+        for name, flow in _waiting().items()
     ]
+
+
+def names_in_use() -> list[str]:
+    """Gives the names that are signed in or wait."""
+    return list(dict.fromkeys([*signed_in_sessions(), *_waiting()]))
+
+
+def _waiting() -> dict[str, LoginFlow]:
+    flows = {name: known.flow for name, known in _sign_ins.items()}
+    return {
+        name: flow
+        for name, flow in flows.items()
+        if flow.state in ("ready", "waiting", "exchanging") or (flow.state == "failed" and flow.link)
+    }
 
 
 def forget(session: LexofficeSession) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lexoffice_nb.errors import LoginError, SandboxError, shielded
+from lexoffice_nb.errors import DiscoveryError, LoginError, SandboxError, shielded
 from lexoffice_nb.oauth.provider import Provider
 from lexoffice_nb.oauth.tokens import Secret
+from lexoffice_nb.oauth.transport import Origin
+from lexoffice_nb.receipt import provider_title
+from lexoffice_nb.texts import from_server
 
 LONGEST_KEY = 4096
+LONGEST_HOST = 253  # a host is shown whole: its end says whose it is
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,42 @@ def find_provider(request: SignInRequest) -> Provider:
         SandboxError: if the sandbox does not start.
         LoginError: if the provider is unknown, does not answer, or is not to be believed.
     """
+    check_provider(request)
     if request.issuer:
         return Provider.discover(request.issuer)
     if request.at_sandbox:
         _start_sandbox()
     return Provider.named(request.provider)
+
+
+def check_provider(request: SignInRequest) -> None:
+    """Says what is wrong with the provider's name or address; asks nobody.
+
+    Raises:
+        DiscoveryError: if there is no such preset, or what was given is no address.
+    """
+    if request.issuer:
+        if not Origin.of(request.issuer).host:
+            raise DiscoveryError("issuer_no_address", given=from_server(request.issuer, 60))
+    elif request.provider not in Provider.names():
+        raise DiscoveryError(
+            "unknown_provider", name=from_server(request.provider, 60), known=", ".join(Provider.names())
+        )
+
+
+def provider_shown(request: SignInRequest, provider: Provider | None = None) -> str:
+    """Gives what a person calls the provider of a request, found already or not.
+
+    Only a provider that comes with the package is called by the name that the package has for it: whoever else is
+    called `sandbox` is another one.
+    """
+    if provider is not None and not provider.shipped:
+        return from_server(provider.title, LONGEST_HOST)
+    if provider is None and request.issuer:
+        return from_server(Origin.of(request.issuer).host or request.issuer, LONGEST_HOST)
+    name = provider.name if provider else request.provider
+    title = provider.title if provider else Provider.preset(name).get("title", name)
+    return provider_title(name, from_server(title, 60))
 
 
 def _start_sandbox() -> None:

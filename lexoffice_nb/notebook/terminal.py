@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from lexoffice_nb.errors import LexofficeError, LoginError, SignedOut, shielded
 from lexoffice_nb.notebook.environment import setting
+from lexoffice_nb.notebook.sign_in_request import check_provider, provider_shown
 from lexoffice_nb.notebook.terminal_reader import Wake, read_secret_line
 from lexoffice_nb.oauth.callback import LIMIT
 from lexoffice_nb.oauth.tokens import Secret
-from lexoffice_nb.receipt import provider_title, scope_lines
+from lexoffice_nb.receipt import scope_lines
 from lexoffice_nb.texts import text
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def sign_in_alone(flow: LoginFlow) -> LexofficeSession:
     """
     person = setting(SANDBOX_PERSON) if flow.request.at_sandbox and not flow.request.api_key else None
     try:
+        check_provider(flow.request)
         if not (flow.has_key or person):
             raise SignedOut("signed_out_no_person")
         flow.prepare()
@@ -85,6 +87,9 @@ def sign_in_alone(flow: LoginFlow) -> LexofficeSession:
     finally:
         if flow.state != "signed_in":
             flow.close()
+    if problem is not None and problem.code == "key_wrong":
+        # There is no card to paste another one into.
+        problem = LoginError("key_wrong_alone", stage="token", **problem.values)
     if problem is not None:
         raise problem
     return flow.session
@@ -104,7 +109,7 @@ def _scripted(link: str, person: str) -> Secret:
 def _show_link(flow: LoginFlow) -> None:
     if flow.provider is None:
         return
-    provider = provider_title(flow.provider.name, flow.provider.title)
+    provider = provider_shown(flow.request, flow.provider)
     if flow.request.api_key:
         if flow.provider.key_page:
             _say(text("terminal.key.page", url=flow.provider.key_page))
@@ -118,7 +123,9 @@ def _show_link(flow: LoginFlow) -> None:
 def _ask(flow: LoginFlow, read: Read, told: LexofficeError | None) -> None:
     """Reads one line and hands it on; what happens meanwhile, such as a caught callback, ends the reading."""
     key = flow.request.api_key
-    prompt = "terminal.key.prompt" if key else "terminal.prompt" if flow.listening else "terminal.prompt.only"
+    prompt = "terminal.key.prompt" if key else "terminal.prompt.only"
+    if flow.listening and not key:
+        prompt = "terminal.kernel" if read is read_kernel else "terminal.prompt"
     with Wake() as wake:
 
         def look(_: object = None) -> None:
@@ -152,7 +159,7 @@ def read_kernel(prompt: str, wake: Wake) -> Secret | None:
     """Reads one line through a kernel's stdin, where only dots are kept. It cannot be woken: Enter ends it."""
     import getpass
 
-    line = getpass.getpass(text("terminal.kernel", prompt=prompt))
+    line = getpass.getpass(prompt)
     return None if wake.is_set() and not line else Secret(line)
 
 

@@ -29,9 +29,7 @@ _QUIET_SECONDS = 0.05  # a pause this long ends a paste that is thrown away
 _QUIET_SECONDS_TOO_LONG = 0.2  # a long paste comes in pieces, over SSH with pauses
 _DRAIN_SECONDS = 3.0
 _POLL_SECONDS = 0.05  # Windows cannot wait for a console and an event together
-
-
-_SLICE_SECONDS = 0.2
+_SLICE_SECONDS = 0.2  # the longest that a Ctrl-C in the instant before a select goes unnoticed
 
 
 class Wake:
@@ -339,7 +337,6 @@ else:
     def _wait(fd: int, wake: Wake) -> bool:
         """Waits until there is something to read; False when ``wake`` was set, which goes first."""
         ready: list[int] = []
-        # In slices: a Ctrl-C in the instant before a select is only noticed when it returns.
         while not ready:
             ready, _, _ = select.select([fd, wake.fileno()], [], [], _SLICE_SECONDS)
         return wake.fileno() not in ready

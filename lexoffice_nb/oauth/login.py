@@ -64,7 +64,8 @@ class LexofficeLogin:
             client_secret: for a confidential client.
 
         Raises:
-            LoginError: if the client or the redirect URI is missing or not allowed.
+            LoginError: if the client or the redirect URI is missing or not allowed, or `openid` is asked of a provider
+                that gives no ID token.
             DiscoveryError: if no provider is given and the sandbox is not running.
         """
         self.provider = provider or Provider.named("sandbox")
@@ -72,8 +73,10 @@ class LexofficeLogin:
         self.redirect_uri = _needed(redirect_uri or self.provider.redirect_uri, "redirect_uri_missing")
         if not (is_allowed(self.redirect_uri) and not urlsplit(self.redirect_uri).fragment):
             raise LoginError("redirect_uri_not_allowed")
-        asked = scopes.split() if isinstance(scopes, str) else scopes
-        self.scopes = tuple(dict.fromkeys(asked or (self.provider.scopes if self.provider.shipped else DEFAULT_SCOPES)))
+        asked = tuple(dict.fromkeys(scopes.split() if isinstance(scopes, str) else scopes or ()))
+        if "openid" in asked and not self.provider.openid:
+            raise LoginError("openid_not_offered", provider=self.provider.title)
+        self.scopes = asked or self._default_scopes()
         secret = Secret(client_secret) if isinstance(client_secret, str) else client_secret
         if self.provider.client_authentication != "none" and not secret:
             raise LoginError("client_secret_missing", provider=self.provider.title)
@@ -82,6 +85,10 @@ class LexofficeLogin:
         self.tokens: TokenSet | None = None
         self._attempt: _Attempt | None = None
         self._lock = threading.Lock()
+
+    def _default_scopes(self) -> tuple[str, ...]:
+        usual = self.provider.scopes if self.provider.shipped else DEFAULT_SCOPES
+        return tuple(scope for scope in usual if scope != "openid" or self.provider.openid)
 
     @shielded
     def get_login_url(self) -> str:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from lexoffice_nb.errors import DiscoveryError, LoginError
 from lexoffice_nb.oauth.local_address import proven_issuer
@@ -30,6 +30,23 @@ ENDPOINTS = (
     "revocation_endpoint",
     "userinfo_endpoint",
     "jwks_uri",
+)
+# What only the client says in an authorization request: in an endpoint it would be said twice, and the server chooses.
+OWN_PARAMETERS = frozenset(
+    {
+        "client_id",
+        "code_challenge",
+        "code_challenge_method",
+        "nonce",
+        "prompt",
+        "redirect_uri",
+        "request",
+        "request_uri",
+        "response_mode",
+        "response_type",
+        "scope",
+        "state",
+    }
 )
 CLIENT_AUTHENTICATIONS = ("none", "client_secret_basic", "client_secret_post")
 
@@ -83,6 +100,19 @@ class Provider:
     def local(self) -> bool:
         """Whether the provider runs on this machine; only then may its URLs be plain http to loopback."""
         return is_loopback(self.issuer or self.authorization_endpoint)
+
+    @property
+    def code_goes_to(self) -> str:
+        """The host of the token endpoint where a person should see it, else an empty text.
+
+        Metadata could send the browser to an honest provider and the code to another (RFC 9207 section 1). Where the
+        two endpoints are of one origin, or `iss` says whose the code is, they cannot be mixed up. Good providers do
+        split them, so it is no reason to refuse.
+        """
+        token_origin = Origin.of(self.token_endpoint)
+        if self.iss_in_response or token_origin == Origin.of(self.authorization_endpoint):
+            return ""
+        return str(token_origin).split("://", 1)[-1]
 
     @classmethod
     def discover(cls, issuer: str, *, name: str | None = None, title: str | None = None, **settings: Any) -> Provider:
@@ -210,13 +240,23 @@ def _fields(metadata: Mapping[str, Any], issuer: str) -> dict[str, Any]:
     for name in ("authorization_endpoint", "token_endpoint"):
         if name not in endpoints:
             raise DiscoveryError("endpoint_missing", host=host, endpoint=name)
+    if _speaks_for_us(endpoints["authorization_endpoint"]):
+        raise DiscoveryError("endpoint_parameters", host=host, endpoint="authorization_endpoint")
     methods = metadata.get("code_challenge_methods_supported")
     return {
         **endpoints,
         "issuer": issuer,
         "api_base": str(Origin.of(issuer)),
         "openid": "jwks_uri" in endpoints,
+        **({} if "jwks_uri" in endpoints else {"scopes": ("profile",)}),
         "iss_in_response": metadata.get("authorization_response_iss_parameter_supported") is True,
         "s256": "S256" in methods if isinstance(methods, list) else None,
         "metadata": MappingProxyType(dict(metadata)),
     }
+
+
+def _speaks_for_us(authorization_endpoint: str) -> bool:
+    """Whether an endpoint has a fragment, or a parameter that servers could take for the client's own."""
+    query = urlsplit(authorization_endpoint).query.replace(";", "&")  # some servers take both
+    names = {name.strip().lower().partition("[")[0] for name, _ in parse_qsl(query, keep_blank_values=True)}
+    return "#" in authorization_endpoint or not names.isdisjoint(OWN_PARAMETERS)

@@ -41,12 +41,8 @@ class QuietAdapter(HTTPAdapter):
         return pool
 
 
-@functools.cache
-def _quiet_adapter(kind: type[HTTPAdapter]) -> type[HTTPAdapter]:
-    return kind if issubclass(kind, QuietAdapter) else type(kind.__name__, (QuietAdapter, kind), {})
-
-
 def make_quiet(adapter: Any) -> None:
     """Makes an adapter of anybody's quiet; one that is none of requests' own kind is left as it is."""
-    if isinstance(adapter, HTTPAdapter):
-        adapter.__class__ = _quiet_adapter(type(adapter))
+    kind = type(adapter)
+    if issubclass(kind, HTTPAdapter) and not issubclass(kind, QuietAdapter):
+        adapter.__class__ = type(kind.__name__, (QuietAdapter, kind), {})

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lexoffice_nb.oauth.provider import Provider
 
 ANSWER_LIMIT = 256 * 1024
+MOST_SCOPES = 200
+LONGEST_SCOPE = 200
 LONGEST_LIFE_SECONDS = 10 * 365 * 86400
 # RFC 6749 section 5.2, as far as there are words for them; `invalid_grant` has a class of its own
 _ERRORS = frozenset(
@@ -132,7 +134,7 @@ def _tokens(answer: Answer, stage: str) -> TokenAnswer:
         expires_at=_expires_at(members.get("expires_in")),
         refresh_token=_secret(members.get("refresh_token")),
         id_token=_secret(members.get("id_token")),
-        scope=tuple(scope.split()) if isinstance(scope, str) else None,
+        scope=_scope_names(scope) if isinstance(scope, str) else None,
         clock_ahead=answer.clock_ahead,
     )
 
@@ -147,6 +149,12 @@ def _members(answer: Answer) -> Mapping[str, Any] | None:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable()
+
+
+def _scope_names(scope: str) -> tuple[str, ...]:
+    """The names in a granted scope. They are shown and kept, so what no person could read is left out."""
+    names = dict.fromkeys(name for name in scope.split() if len(name) <= LONGEST_SCOPE and name.isprintable())
+    return tuple(names)[:MOST_SCOPES]
 
 
 def _secret(value: object) -> Secret | None:

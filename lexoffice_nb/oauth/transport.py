@@ -29,6 +29,20 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 DEADLINE_SECONDS = 30.0
 PORTS = {"http": 80, "https": 443}
+# What the `hosts` file of a usual system calls this machine, besides `localhost` itself.
+_THIS_MACHINE = frozenset({"localhost", "ip6-localhost", "ip6-loopback", "localhost4", "localhost6"})
+# Multicast DNS (RFC 6762), and the names that stand for a network's own (RFC 8375, ICANN's `.internal`).
+_NEAR = (".local", ".internal", ".home.arpa")
+# NAT64 of a network's own (RFC 8215), which older versions of `ipaddress` take for public.
+_NAT64_HERE = ipaddress.IPv6Network("64:ff9b:1::/48")
+# IPv6 networks whose addresses carry one of IPv4, and at which octet.
+_CARRIERS = (
+    (ipaddress.IPv6Network("::/96"), 12),  # IPv4-compatible (RFC 4291)
+    (ipaddress.IPv6Network("::ffff:0:0/96"), 12),  # IPv4-mapped (RFC 4291)
+    (ipaddress.IPv6Network("::ffff:0:0:0/96"), 12),  # IPv4-translated (RFC 7915)
+    (ipaddress.IPv6Network("64:ff9b::/96"), 12),  # NAT64 (RFC 6052)
+    (ipaddress.IPv6Network("2002::/16"), 2),  # 6to4 (RFC 3056)
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +106,7 @@ def is_allowed(url: str, *, named_by: str | None = None) -> bool:
 def _nearness(url: str) -> int:
     """How near a URL's host is: 0 public, 1 in a private network, 2 this machine, however the address is written."""
     host = Origin.of(url).host.rstrip(".")
-    if host == "localhost" or host.endswith(".localhost"):
+    if host in _THIS_MACHINE or host.endswith((".localhost", ".localdomain")):
         return 2
     try:
         address = ipaddress.ip_address(host)
@@ -100,12 +114,21 @@ def _nearness(url: str) -> int:
         try:
             address = ipaddress.ip_address(socket.inet_aton(host))  # 127.1, 0x7f000001, 2130706433
         except OSError:
-            return 0
+            # A name without a dot, or below one of these, is looked up on this machine or in its own network.
+            return 1 if "." not in host or host.endswith(_NEAR) else 0
     if isinstance(address, ipaddress.IPv6Address):
-        address = address.ipv4_mapped or address
+        address = _carried(address) or address
     if address.is_loopback or address.is_unspecified:
         return 2
-    return 0 if address.is_global else 1
+    return 0 if address.is_global and address not in _NAT64_HERE else 1
+
+
+def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address stands for, which a gateway or this machine would turn it into."""
+    for network, begin in _CARRIERS:
+        if address in network and not (address.is_loopback or address.is_unspecified):
+            return ipaddress.IPv4Address(address.packed[begin : begin + 4])
+    return None
 
 
 @functools.lru_cache(maxsize=64)

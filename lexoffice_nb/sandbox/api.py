@@ -53,7 +53,7 @@ class Route:
 
     Attributes:
         path: Below `/v1`, with Flask's placeholders.
-        scopes: One of them is needed: the paper's name and the partner's.
+        scopes: One of them is needed: the paper's name and the partner's. If there are none, any token will do.
         answer: Makes the body.
         errors: The shape of its error bodies.
     """
@@ -100,6 +100,27 @@ ROUTES = (
 )
 
 
+def _not_imitated(_call: Call) -> Any:
+    raise ApiProblem(501, "The sandbox does not imitate this yet.")
+
+
+# What the vendor documents for writing. Whatever the scopes, the answer is that it is not here: "Forbidden" would have
+# somebody search their own program for the reason.
+_WRITES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        (
+            *("/articles", "/contacts", "/credit-notes", "/delivery-notes", "/dunnings", "/event-subscriptions"),
+            *("/files", "/invoices", "/order-confirmations", "/quotations", "/vouchers", "/vouchers/<id>/files"),
+        ),
+        ("POST",),
+    ),
+    "/articles/<id>": ("PUT", "DELETE"),
+    "/contacts/<id>": ("PUT",),
+    "/event-subscriptions/<id>": ("DELETE",),
+    "/vouchers/<id>": ("PUT",),
+}
+
+
 class _Buckets:
     """One token bucket for each organisation."""
 
@@ -132,7 +153,7 @@ def blueprint(grants: Grants, keys: ApiKeys, ledgers: Mapping[str, Ledger], sett
         g.authorised_as = person.id
         if not buckets.take(person.organisation.key, settings.rate_limit):
             return message(429, "Rate limit exceeded")
-        if bearer.scope is not None and not route.scopes & bearer.scope:
+        if bearer.scope is not None and route.scopes and not route.scopes & bearer.scope:
             return message(403, "Forbidden")
         call = Call(ledgers[person.organisation.key], person, bearer, settings, request.args, path)
         try:
@@ -146,6 +167,12 @@ def blueprint(grants: Grants, keys: ApiKeys, ledgers: Mapping[str, Ledger], sett
             return serve(route, path)
 
         routes.add_url_rule(route.path, endpoint=route.path, view_func=view, methods=["GET"])
+    for path, methods in _WRITES.items():
+
+        def refuse(route: Route = Route(path, frozenset(), _not_imitated), **path: str) -> Response:
+            return serve(route, path)
+
+        routes.add_url_rule(path, endpoint=f"write {path}", view_func=refuse, methods=list(methods))
     return routes
 
 
@@ -161,6 +188,7 @@ def message(status: int, text: str) -> Response:
 
 def unknown_route(status: int) -> Response:
     """What the gateway says where there is no route."""
-    if status == 404:
+    # Every path that can be read at all takes GET: where that is not allowed, there is nothing to read.
+    if status == 404 or (status == 405 and request.method in ("GET", "HEAD")):
         return message(403, "Bearer not a valid key=value pair (missing equal-sign) in Authorization header")
     return message(status, "Method Not Allowed" if status == 405 else "Internal server error or rate limit exceeded")

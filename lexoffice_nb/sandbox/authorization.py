@@ -113,6 +113,10 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
 
     def answer(self, parameters: dict[str, str], person: Person | None, auth_time: float) -> str:
         """The Location of the authorization response; without a person it is `access_denied`."""
+        if person is None:
+            state = parameters.get("state")
+            refused = [("error", "access_denied"), ("error_description", "The person refused.")]
+            return self.named(parameters["redirect_uri"], [*refused, *([("state", state)] if state else [])])
         request = StoredRequest(self._authorize_url, parameters)
         request.auth_time = auth_time
         grant = self.get_consent_grant(request)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 WAITING_LIFE = 15 * 60
 _MOST_WAITING = 500
+_MOST_PER_BROWSER = 20
+# How certain it is that a person is waiting. A cookie that comes with a request proves nothing: anybody can invent one.
+_NEW, _CAME_BACK, _SIGNED_IN = range(3)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class WaitingRequest:
         browser: Digest of the cookie of the browser that brought it.
         fresh_since: The person must have signed in at or after this time (`prompt=login`, `max_age`).
         created: When it came.
+        rank: Whether its browser has come back for it with the cookie, or is signed in.
     """
 
     issuer: Issuer
@@ -42,23 +46,35 @@ class WaitingRequest:
     browser: str
     fresh_since: float
     created: float
+    rank: int = _NEW
 
 
 class WaitingRequests:
-    """Authorization requests between the link and the consent; in memory, because they live for minutes."""
+    """Authorization requests between the link and the consent; in memory, because they live for minutes.
+
+    There is room for so many of one browser, and for so many of all. Where there is no more, those go first whose
+    browser never came back, so that a flood of requests without cookies cannot push out the one that a person is
+    looking at; among equals the one goes that was not used for longest.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[str, WaitingRequest] = {}
 
-    def add(self, issuer: Issuer, parameters: dict[str, str], cookie: str, fresh_since: float) -> str:
+    def add(
+        self, issuer: Issuer, parameters: dict[str, str], cookie: str, fresh_since: float, *, signed_in: bool
+    ) -> str:
         """Keep a request for this browser; returns its handle."""
-        handle, now = new_secret(), time.time()
+        handle, now, browser = new_secret(), time.time(), digest(cookie)
         with self._lock:
             alive = {h: w for h, w in self._waiting.items() if w.created > now - WAITING_LIFE}
+            own = [h for h, w in alive.items() if w.browser == browser]
+            for oldest in own[: max(0, len(own) + 1 - _MOST_PER_BROWSER)]:
+                del alive[oldest]
             while len(alive) >= _MOST_WAITING:
-                del alive[next(iter(alive))]
-            alive[handle] = WaitingRequest(issuer, parameters, digest(cookie), fresh_since, now)
+                del alive[min(alive, key=lambda h: alive[h].rank)]  # the first of the lowest: order is order of use
+            rank = _SIGNED_IN if signed_in else _NEW
+            alive[handle] = WaitingRequest(issuer, parameters, browser, fresh_since, now, rank)
             self._waiting = alive
         return handle
 
@@ -66,9 +82,13 @@ class WaitingRequests:
         """The request of this handle, if this same browser brought it and it is not too old."""
         with self._lock:
             waiting = self._waiting.get(handle)
-        if waiting is None or waiting.created <= time.time() - WAITING_LIFE:
-            return None
-        return waiting if hmac.compare_digest(waiting.browser, digest(cookie)) else None
+            if waiting is None or waiting.created <= time.time() - WAITING_LIFE:
+                return None
+            if not hmac.compare_digest(waiting.browser, digest(cookie)):
+                return None
+            del self._waiting[handle]
+            self._waiting[handle] = used = replace(waiting, rank=max(waiting.rank, _CAME_BACK))
+        return used
 
     def take(self, handle: str, cookie: str) -> WaitingRequest | None:
         """Like `get`, once."""
@@ -82,7 +102,9 @@ class WaitingRequests:
         """A browser got a new cookie at its sign-in: its waiting requests go with it."""
         old, new = digest(old_cookie), digest(new_cookie)
         with self._lock:
-            self._waiting = {h: replace(w, browser=new) if w.browser == old else w for h, w in self._waiting.items()}
+            self._waiting = {
+                h: replace(w, browser=new, rank=_SIGNED_IN) if w.browser == old else w for h, w in self._waiting.items()
+            }
 
 
 class Browser:

@@ -17,7 +17,10 @@ class Service:
 
 @dataclass(frozen=True)
 class CustomerEntry:
-    """A customer: a company, or a person as (salutation, first name, family name)."""
+    """A customer: a company, or a person as (salutation, first name, family name).
+
+    One that is `seldom` has a few small, paid invoices and no other.
+    """
 
     name: str
     street: str
@@ -26,6 +29,7 @@ class CustomerEntry:
     person: tuple[str, str, str] | None = None
     vat_id: str | None = None
     archived: bool = False
+    seldom: bool = False
 
 
 SERVICES = (
@@ -56,7 +60,7 @@ CUSTOMERS: dict[str, tuple[CustomerEntry, ...]] = {
         CustomerEntry("Lehmann Immobilien", "Kantstraße 101", "10627", "Berlin"),
         CustomerEntry("Muster & Söhne Tochter UG (haftungsbeschränkt)", "Hauptstraße 1", "60311", "Frankfurt"),
         CustomerEntry("Nordlicht Energie eG", "Holstenbrücke 4", "24103", "Kiel"),
-        CustomerEntry("<img src=x onerror=alert(1)> & Co. KG", "Skriptgasse 7", "50667", "Köln"),
+        CustomerEntry("<img src=x onerror=alert(1)> & Co. KG", "Skriptgasse 7", "50667", "Köln", seldom=True),
         CustomerEntry('=HYPERLINK("https://example.invalid") Tabellen GmbH', "Zellenweg 1", "90402", "Nürnberg"),
         CustomerEntry("", "Rosenweg 5", "53111", "Bonn", person=("Frau", "Sibel", "Yılmaz")),
         CustomerEntry("", "Am Hang 21", "69117", "Heidelberg", person=("Herr", "Karl-Heinz", "Groß")),

@@ -56,7 +56,7 @@ def blueprint(
         except OAuth2Error as error:
             error.state = parameters.get("state")
             return redirect(issuer.named(redirect_uri, error.get_body()), 303)
-        handle = waiting.add(issuer, parameters, browser.cookie, fresh_since)
+        handle = waiting.add(issuer, parameters, browser.cookie, fresh_since, signed_in=browser.person is not None)
         signed_in = auth_time and auth_time >= fresh_since
         return redirect(f"/{'consent' if signed_in else 'sign-in'}?request={handle}", 303)
 

@@ -21,6 +21,8 @@ _NAMESPACE = uuid.UUID("8d4f5c52-27a5-4d57-9f43-3f6c1d0e6a11")
 _SIZES = {"demo": 240, "kanzlei": 36}
 _TERMS = (0, 14, 14, 30)
 _OVERDUE_DAYS = (15, 46, 75, 95)
+_PARTLY_PAID = 46  # so that there is one for certain, whatever is drawn
+_SELDOM = 3
 AGEING_BUCKETS = ("current", "1-30", "31-60", "61-90", "90+")
 
 
@@ -137,7 +139,11 @@ def build_ledger(seed: int, day: date, organisation: Organisation) -> Ledger:
         Customer(_id(organisation.key, seed, "contact", number), 10001 + number, entry)
         for number, entry in enumerate(CUSTOMERS[organisation.key])
     )
-    drawn = [_draw_invoice(draw, day, plan, customers) for plan in _plan(draw, day, _SIZES[organisation.key])]
+    regular = tuple(customer for customer in customers if not customer.entry.seldom)
+    drawn = [_draw_invoice(draw, day, plan, regular) for plan in _plan(draw, day, _SIZES[organisation.key])]
+    for customer in customers:
+        if customer.entry.seldom:
+            _give_small_ones(drawn, customer)
     drawn.sort(key=lambda invoice: invoice.day)
     # The day is part of the identity, because another day gives another invoice of the same number.
     invoices = tuple(
@@ -155,13 +161,14 @@ class _Plan:
     day: date
     term: int
     status: str
+    partly_paid: bool = False
 
 
 def _plan(draw: random.Random, day: date, size: int) -> list[_Plan]:
     """When invoices are written and what becomes of them."""
     firsts = [_first_of_month(day, back) for back in range(24)][: size // 3]
     plans = [_Plan(first, 14, _fate(draw, first + timedelta(14), day)) for first in firsts]
-    plans += [_Plan(day - timedelta(late + 14), 14, "open") for late in _OVERDUE_DAYS]
+    plans += [_Plan(day - timedelta(late + 14), 14, "open", late == _PARTLY_PAID) for late in _OVERDUE_DAYS]
     plans += [_Plan(day - timedelta(draw.randrange(12)), 14, "draft") for _ in range(size // 40)]
     plans += [_Plan(day - timedelta(draw.randrange(20, 600)), 14, "voided") for _ in range(size // 30)]
     while len(plans) < size:
@@ -185,7 +192,7 @@ def _draw_invoice(draw: random.Random, day: date, plan: _Plan, customers: tuple[
     net, tax = sum(each.net for each in rates), sum(each.tax for each in rates)
     gross = net + tax
     open_cents: int | None = {"open": gross, "paid": 0, "voided": 0}.get(plan.status)
-    if plan.status == "open" and draw.random() < 0.15:
+    if plan.status == "open" and (plan.partly_paid or draw.random() < 0.15):
         open_cents = gross - half_up(gross * draw.choice((25, 50, 60)), 100)
     created = _at(plan.day, time(0, 1) if plan.day == day else time(draw.randrange(8, 18), draw.randrange(60)))
     paid_after = draw.randrange(1, 45)
@@ -210,6 +217,17 @@ def _draw_invoice(draw: random.Random, day: date, plan: _Plan, customers: tuple[
         updated=_at(touched, time(10, draw.randrange(60))) if moved else created,
         archived=plan.status == "paid" and (day - plan.day).days > 600,
     )
+
+
+def _give_small_ones(drawn: list[Invoice], customer: Customer) -> None:
+    # A name that is made to be displayed wrongly should be met when reading invoices, and not lead every chart of
+    # debtors or revenue.
+    places = [n for n, each in enumerate(drawn) if each.status == "paid" and each.customer and not each.archived]
+    small = sorted(places, key=lambda n: drawn[n].gross)
+    # The newest of the small ones, so that it is on the first page of a list, and the smallest.
+    newest = max(small[: 4 * _SELDOM], key=lambda n: drawn[n].day)
+    for n in [newest, *(n for n in small if n != newest)][:_SELDOM]:
+        drawn[n] = replace(drawn[n], customer=customer)
 
 
 def _draw_item(draw: random.Random) -> Item:

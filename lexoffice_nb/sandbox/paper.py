@@ -31,7 +31,7 @@ PAPER = Contract(
 
 def notebook_client() -> Client:
     """The one client of this contract."""
-    return Client(CLIENT_ID, "lexoffice_nb", DEFAULT_SCOPE, _accepts_redirect_uri)
+    return Client(CLIENT_ID, "lexoffice-nb", DEFAULT_SCOPE, _accepts_redirect_uri)
 
 
 def _accepts_redirect_uri(redirect_uri: str) -> bool:

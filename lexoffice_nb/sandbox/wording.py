@@ -134,15 +134,22 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "error_trouble_do": ("Open a new login link from the notebook.", "Öffnen Sie einen neuen Link aus dem Notebook."),
 }
 
+# What the client's own card says of the scopes that it knows, so that nobody reads two promises for one thing.
 _SCOPES: dict[str, tuple[str, str]] = {
-    "openid": ("Know that it is you who signed in", "Erfahren, dass Sie sich angemeldet haben"),
+    "openid": ("Know who you are", "Erfahren, wer Sie sind"),
     "profile": ("See your name and your organisation", "Ihren Namen und Ihre Organisation sehen"),
     "email": ("See your e-mail address", "Ihre E-Mail-Adresse sehen"),
-    "offline_access": ("Keep the access while you are away", "Den Zugriff behalten, auch wenn Sie nicht da sind"),
-    "invoice.read": ("Read invoices and all other vouchers", "Rechnungen und alle anderen Belege lesen"),
-    "invoice.write": ("Create and change invoices", "Rechnungen anlegen und ändern"),
-    "contact.read": ("Read customers and suppliers", "Kunden und Lieferanten lesen"),
-    "profile.read": ("See your organisation", "Ihre Organisation sehen"),
+    "offline_access": ("Stay signed in without you", "Auch ohne Ihr Zutun angemeldet bleiben"),
+    "invoice.read": ("Read your invoices and the list of vouchers", "Ihre Rechnungen und die Liste der Belege lesen"),
+    "invoice.write": ("Create invoices", "Rechnungen anlegen"),
+    "contact.read": ("Read your contacts", "Ihre Kontakte lesen"),
+    "profile.read": ("See your organisation's profile", "Das Profil Ihrer Organisation sehen"),
+    "voucherlist.read": ("Read the list of vouchers", "Die Liste der Belege lesen"),
+    "invoices.read": ("Read your invoices", "Ihre Rechnungen lesen"),
+    "invoices.write": ("Create invoices", "Rechnungen anlegen"),
+    "credit-notes.read": ("Read your credit notes", "Ihre Rechnungskorrekturen lesen"),
+    "contacts.read": ("Read your contacts", "Ihre Kontakte lesen"),
+    "articles.read": ("Read your articles", "Ihre Artikel lesen"),
     "files.status": ("See whether files were taken in", "Sehen, ob Dateien verarbeitet wurden"),
     "organization.read": ("See your company's master data", "Die Stammdaten Ihres Unternehmens sehen"),
     "transaction-assignment-hint.write": (
@@ -150,12 +157,11 @@ _SCOPES: dict[str, tuple[str, str]] = {
         "Hinweise geben, welche Zahlung zu welchem Beleg gehört",
     ),
     "vouchers.sendmail": ("Send documents by e-mail", "Dokumente per E-Mail versenden"),
-    "voucherlist.read": ("Read the list of all vouchers", "Die Liste aller Belege lesen"),
 }
 _THINGS: dict[str, tuple[str, str]] = {
     "articles": ("articles", "Artikel"),
     "cashbox": ("cash boxes", "Kassen"),
-    "contacts": ("customers and suppliers", "Kunden und Lieferanten"),
+    "contacts": ("contacts", "Kontakte"),
     "contacts.bankaccounts": ("bank accounts of contacts", "Bankverbindungen von Kontakten"),
     "credit-notes": ("credit notes", "Rechnungskorrekturen"),
     "delivery-notes": ("delivery notes", "Lieferscheine"),

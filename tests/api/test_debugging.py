@@ -9,7 +9,7 @@ import pytest
 
 # Set before and after the import, since either could be what a cell does.
 PROGRAM = """
-import http.client, sys
+import contextlib, http.client, io, sys
 {before}
 from pathlib import Path
 import requests
@@ -24,12 +24,12 @@ class Mine(HTTPAdapter):
     pass
 
 with Sandbox(data_dir=Path(sys.argv[1])) as box:
-    login = LexofficeLogin("lexoffice-nb", "http://127.0.0.1:51234/callback", "openid profile", Provider.discover(box.url))
+    provider = Provider.discover(box.url)
+    login = LexofficeLogin("lexoffice-nb", "http://127.0.0.1:51234/callback", "openid profile", provider)
     url = login.get_login_url()
     secrets = [login._attempt.verifier.reveal()]
-    http.client.HTTPConnection.debuglevel = 0
-    callback = sign_in(url)
-    {after}
+    with contextlib.redirect_stdout(io.StringIO()):
+        callback = sign_in(url)  # the person's own program
     secrets += [callback.partition("code=")[2].partition("&")[0]]
     login.handle_callback(callback)
     session = LexofficeSession.from_login(login)
@@ -40,7 +40,7 @@ with Sandbox(data_dir=Path(sys.argv[1])) as box:
     session.get("/v1/profile")
     session.userinfo()
     key = box.make_api_key()
-    LexofficeSession.from_api_key(key, login.provider).close()
+    LexofficeSession.from_api_key(key, provider).close()
     session.logout()
     secrets += [key]
     requests.get(box.url)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+import time
 from decimal import Decimal
 from html.parser import HTMLParser
 
 import pytest
+from IPython.lib.pretty import pretty
 
 from lexoffice_nb.api import exact_json
-from lexoffice_nb.api.table import records_html
+from lexoffice_nb.api.table import records_html, records_text
 
 HOSTILE = "<img src=x onerror=alert(1)>' onmouseover='x\"></td><script>alert(1)</script>&amp;"
-HARMLESS = {"div", "table", "caption", "thead", "tbody", "tr", "th", "td", "span", "wbr"}
+HARMLESS = {"bdi", "div", "table", "caption", "thead", "tbody", "tr", "th", "td", "span", "wbr"}
+
+
+TURNED = "\u202eevil"
+FIRST = ["voucherNumber", "voucherDate", "contactName", "totalAmount", "openAmount", "voucherStatus", "dueDate"]
 
 
 class Page(HTMLParser):
@@ -131,16 +137,33 @@ class TestColumns:
     def test_what_is_the_same_in_every_row_is_said_once(self):
         page = rows(*({"n": str(n), "currency": "EUR", "archived": False} for n in range(3)))
         assert page.texts("th") == ["n"]
-        assert page.texts("caption") == ["3 / 3 · currency: EUR · archived: –"]
+        assert page.texts("caption") == ["3 / 3 · currency: EUR · archived: ✗"]
 
     def test_an_amount_is_never_taken_out_of_the_rows(self):
         assert rows(*[{"amount": Decimal("1.00")}] * 3).texts("td") == ["1.00"] * 3
 
-    def test_the_amounts_of_a_voucherlist_are_among_its_first_columns(self, session):
-        parameters = {"voucherType": "invoice", "voucherStatus": "any", "size": 250}
+    @pytest.mark.parametrize("status", ["any", "open", "paid"])
+    def test_of_a_voucherlist_begin_with_what_a_person_looks_for(self, session, status):
+        parameters = {"voucherType": "invoice", "voucherStatus": status, "size": 250}
         page = Page(session.get("/v1/voucherlist", params=parameters)._repr_html_())
-        assert page.texts("th").index("openAmount") < 8
+        assert page.texts("th")[:7] == FIRST
         assert page.texts("th")[-2:] == ["id", "contactId"]
+
+    def test_that_come_first_are_never_taken_out_of_the_rows(self):
+        page = rows(*[{"currency": "EUR", "voucherStatus": "open", "contactName": "A"}] * 4)
+        assert page.texts("th") == ["contactName", "voucherStatus"]
+
+    @pytest.mark.parametrize("rows_of_one_endpoint", [[0, 1, 2], [2, 1, 0], [1, 0, 2], [2, 0, 1], [1, 2, 0]])
+    def test_have_one_order_whichever_row_comes_first(self, rows_of_one_endpoint):
+        whole = {"a": "1", "b": "2", "dueDate": "3", "c": "4", "d": "5", "voucherNumber": "6"}
+        kinds = [whole, {"a": "1", "d": "5"}, {"a": "7", "c": "8", "voucherNumber": "9"}]
+        page = rows(*(kinds[n] for n in rows_of_one_endpoint))
+        assert page.texts("th") == ["voucherNumber", "dueDate", "a", "b", "c", "d"]
+
+    def test_in_thousands_are_cut_at_once(self):
+        begun = time.monotonic()
+        assert len(rows({f"n{n}": "x" for n in range(100_000)}).texts("th")) == 24
+        assert time.monotonic() - begun < 5
 
 
 class TestSizes:
@@ -171,6 +194,76 @@ class TestSizes:
     @pytest.mark.parametrize("value", [[], {"content": []}, {}, [{}], {"content": [], "totalElements": Decimal(0)}])
     def test_nothing_is_shown_as_nothing(self, value):
         assert Page(records_html(value)).tags <= HARMLESS
+
+
+class TestDirections:
+    """A mark that turns text round must not reach what stands beside it."""
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            {"a": TURNED, TURNED: "b"},
+            {"part": {TURNED: TURNED, "b": "c"}},
+            [{"a": TURNED, TURNED: "x"}] * 4,
+            {"a": [TURNED, {TURNED: TURNED}]},
+        ],
+    )
+    def test_end_where_their_text_ends(self, value):
+        shown = re.sub(r" title='[^']*'", "", str(records_html(value)))
+        assert shown.count(TURNED) >= 2
+        assert TURNED not in re.sub(r"<bdi>[^<]*</bdi>", "", shown)
+
+
+class TestPlainText:
+    """What a terminal shows."""
+
+    def test_has_the_first_ten_rows_with_the_columns_of_the_table(self, session):
+        parameters = {"voucherType": "invoice", "voucherStatus": "any", "size": 250}
+        response = session.get("/v1/voucherlist", params=parameters)
+        lines = pretty(response).splitlines()
+        assert lines[0].split()[:6] == FIRST[:6]
+        assert len(lines) == 12
+        assert lines[11].startswith(f"10 / {len(response.json()['content'])}")
+        assert max(map(len, lines)) <= 120
+        assert lines[1].split()[0] == response.json()["content"][0]["voucherNumber"]
+
+    def test_puts_numbers_right_and_text_left(self):
+        text = records_text([{"name": "A", "amount": Decimal("119.07")}, {"name": "Bob", "amount": Decimal("9.00")}])
+        assert text == "name  amount\nA     119.07\nBob     9.00\n2 / 2"
+
+    def test_of_a_record_has_a_line_for_each_member(self):
+        shown = records_text({"id": "7", "companyName": "A", "ok": False, "by": {"name": "B", "age": Decimal(3)}})
+        assert shown == "companyName  A\nok           ✗\nby           name: B, age: 3\nid           7"
+
+    def test_of_a_record_with_long_parts_has_them_cut_and_not_left_out(self):
+        shown = str(records_text({"n" * 40: "x" * 500, "companyName": "A"}))
+        assert "companyName                   A" in shown
+        assert max(map(len, shown.split("\n"))) == 120
+
+    def test_of_wide_characters_stays_in_line(self):
+        assert records_text([{"n": "株式", "a": "x"}, {"n": "abcd", "a": "y"}]) == "n     a\n株式  x\nabcd  y\n2 / 2"
+
+    @pytest.mark.parametrize("mark", ["\x1b[2J", "\x00", "\r", "\n", "\x9b31m", "\u202e", "\u2066", "\u2028"])
+    def test_has_no_control_characters(self, mark):
+        for value in ({"a": mark, mark: "b"}, [{"a": mark, mark: "b"}] * 4, {"a": {mark: mark, "b": [mark]}}):
+            shown = records_text(value)
+            assert shown
+            assert all(line.isprintable() for line in shown.split("\n"))
+            assert mark.strip("\n") not in shown or mark == "\n"
+
+    def test_of_a_bomb_is_short(self):
+        many = [{f"n{c}": "x" * 10_000 for c in range(500)} for _ in range(200)]
+        for value in (many, many[0], {"a": many}):
+            assert len(str(records_text(value))) < 12_000
+
+    def test_of_what_is_no_record_is_the_usual_one(self, elsewhere, server, answer):
+        server.answers["/v1/x"] = [answer(200, b"<html>")]
+        assert pretty(elsewhere.get("/v1/x")) == "<Response [200]>"
+
+    def test_reads_no_stream_that_nobody_has_read(self, session):
+        response = session.get("/v1/profile", stream=True)
+        assert pretty(response) == "<Response [200]>"
+        assert b"".join(response.iter_content(10))
 
 
 def test_a_stream_that_was_read_has_no_table(session):

@@ -56,7 +56,15 @@ def test_the_receipt_names_company_person_scopes_life_and_renewal(notebook: Note
     allow(tab)
     expect(status(notebook)).to_contain_text("Signed in")
     receipt = notebook.output_text(0)
-    for said in ("Muster & Söhne GmbH", "Erika Muster", "invoice.read", "Access until", "automatic", "memory only"):
+    for said in (
+        "Muster & Söhne GmbH",
+        "Erika Muster",
+        "invoice.read",
+        "Access until",
+        "automatic",
+        "memory only",
+        "Use it as lexoffice",
+    ):
         assert said in receipt
 
 
@@ -124,6 +132,7 @@ def test_consent_refused_is_explained_and_a_new_link_can_be_allowed(notebook: No
     sign_in(tab)
     refuse(tab)
     expect(tab.get_by_role("status")).to_contain_text("refused")
+    expect(tab.get_by_role("status")).to_contain_text("it has a new login link")
     expect(notebook.output(0)).to_contain_text("The permission was refused")
     notebook.screenshot("consent-refused")
     assert login_link(notebook).get_attribute("href") != first
@@ -211,6 +220,7 @@ def test_logging_out_closes_the_card_and_drops_the_name(notebook: Notebook) -> N
     notebook.run(1)
     assert "the provider has revoked the tokens" in notebook.output_text(1)
     expect(status(notebook)).to_contain_text("Signed out")
+    expect(notebook.output(0)).to_contain_text("Run the cell again to sign in.")
     notebook.run(2)
     assert "NameError" in notebook.output_text(2)
     notebook.run(3)

@@ -83,14 +83,14 @@ def test_threat_17_the_login_page_has_no_opener(notebook: Notebook) -> None:
 
 
 def test_threat_26_text_of_a_server_is_cut_and_nothing_in_it_is_clickable(notebook: Notebook) -> None:
-    notebook.open([PASTE_ONLY, "raise lexoffice_nb.errors.CallbackError('access_denied', said=said)"])
+    notebook.open([PASTE_ONLY, "raise lexoffice_nb.errors.CallbackError('authorize_server_error', said=said)"])
     notebook.run(0)
     href = str(login_link(notebook).get_attribute("href"))
     hostile = "see%20https://evil.example/a%20www.evil.example%20%1b[31m%e2%80%ae" + "x" * 5000
-    answer = f"{parameter(href, 'redirect_uri')}?error=access_denied&error_description={hostile}"
+    answer = f"{parameter(href, 'redirect_uri')}?error=server_error&error_description={hostile}"
     paste(notebook, f"{answer}&state={parameter(href, 'state')}&iss={href.partition('/connect')[0]}")
     card = notebook.output(0)
-    expect(card).to_contain_text("The permission was refused")
+    expect(card).to_contain_text("Something went wrong at the provider (see https[:]//evil")
     expect(card.get_by_role("link")).to_have_count(1)  # the new login link, and nothing else
     text = card.inner_text()
     assert "x" * 200 not in text

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lexoffice_nb.notebook.card import card
+from lexoffice_nb.notebook.login_flow import LoginFlow
+from lexoffice_nb.notebook.sign_in_request import SignInRequest
 from lexoffice_nb.oauth.tokens import Secret
 from lexoffice_nb.sandbox.person import sign_in
 from lexoffice_nb.texts import use_language
@@ -15,7 +18,6 @@ from lexoffice_nb.texts import use_language
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lexoffice_nb.notebook.login_flow import LoginFlow
     from lexoffice_nb.sandbox import Sandbox
 
 PARTS = {
@@ -53,6 +55,62 @@ def test_while_it_waits_it_says_who_asks_whom_for_what_and_where_the_link_leads(
     assert "host" not in drawn["link"]  # the view reads it off the very link that opens
 
 
+def test_a_client_of_any_length_is_cut_and_harmless(new_flow: Callable[..., LoginFlow]) -> None:
+    flow = new_flow(client_id="see https://evil.example \u202e" + "x" * 5000)
+    flow.prepare()
+    asked_by = card(flow)["rows"][0]["value"]
+    assert asked_by.startswith("this notebook (see https[:]//evil.example x")
+    assert len(asked_by) < 80
+
+
+def test_without_a_client_nothing_empty_is_named(new_flow: Callable[..., LoginFlow]) -> None:
+    flow = new_flow(provider="lexware")
+    flow.prepare()
+    assert "Asked by: this notebook |" in values_of(card(flow))
+
+
+def test_an_issuer_is_never_called_sandbox(new_flow: Callable[..., LoginFlow], box: Sandbox) -> None:
+    """Neither before it is found, nor when it cannot be, nor by a host of that name."""
+    flow = new_flow(issuer="http://127.0.0.1:1", client_id="x")
+    assert card(flow)["title"] == "Sign in – 127.0.0.1"
+    flow.prepare()
+    assert (flow.state, card(flow)["title"]) == ("failed", "Sign in – 127.0.0.1")
+    found = new_flow(issuer=box.url, client_id="lexoffice-nb")
+    found.prepare()
+    found.provider = replace(found.provider, name="sandbox", title="sandbox")
+    assert card(found)["title"] == "Sign in – sandbox"
+
+
+def test_a_shipped_provider_has_its_title_before_it_is_found(new_flow: Callable[..., LoginFlow]) -> None:
+    assert card(new_flow(provider="lexware"))["title"] == "Sign in – Lexware Office (formerly lexoffice)"
+    assert card(new_flow())["title"] == "Sign in – Sandbox on this machine"
+
+
+def test_a_way_back_that_leads_to_another_machine_is_named(new_flow: Callable[..., LoginFlow]) -> None:
+    flow = new_flow(redirect_uri="https://hub.example/callback")
+    flow.prepare()
+    assert "Sends you back to: hub.example" in values_of(card(flow))
+
+
+def test_the_host_that_the_code_goes_to_is_named_where_the_provider_says_so(flow: LoginFlow) -> None:
+    class Elsewhere(type(flow.provider)):  # type: ignore[misc]
+        code_goes_to = "token.elsewhere.example"
+
+    flow.provider = Elsewhere(**vars(flow.provider))
+    assert "The code goes to: token.elsewhere.example" in values_of(card(flow))
+
+
+def test_it_names_the_variable_and_once_signed_in_how_to_use_it(box: Sandbox) -> None:
+    flow = LoginFlow(SignInRequest(), variable="tax")
+    flow.prepare()
+    assert "Variable: tax" in values_of(card(flow))
+    flow.answer(Secret(sign_in(flow.link)))
+    drawn = card(flow)
+    assert "Variable: tax" in values_of(drawn)
+    assert drawn["notes"] == ['Use it as tax, for example tax.get("/v1/profile")']
+    flow.session.logout()
+
+
 def test_where_nothing_listens_the_box_comes_first_and_says_why(new_flow: Callable[..., LoginFlow]) -> None:
     flow = new_flow(loopback=False)
     flow.prepare()
@@ -88,6 +146,7 @@ def test_after_the_log_out_it_does_not_say_that_anybody_is_signed_in(flow: Login
     flow.session.logout()
     drawn = card(flow)
     assert (drawn["state"], drawn["status"]["text"], drawn["rows"]) == ("closed", "Signed out", [])
+    assert (drawn["status"]["icon"], drawn["notes"]) == ("info", ["Run the cell again to sign in."])
 
 
 def test_a_refused_answer_is_explained_and_the_new_link_stands_there(flow: LoginFlow) -> None:
@@ -111,6 +170,7 @@ def test_a_closed_sign_in_has_no_link_and_no_box(flow: LoginFlow) -> None:
     flow.close()
     drawn = card(flow)
     assert (drawn["state"], drawn["link"], drawn["box"], drawn["problem"]) == ("closed", None, None, None)
+    assert (drawn["status"]["icon"], drawn["notes"]) == ("info", ["Run the cell again to sign in."])
 
 
 def test_for_an_api_key_the_link_leads_to_the_key_page(new_flow: Callable[..., LoginFlow], box: Sandbox) -> None:
@@ -119,6 +179,7 @@ def test_for_an_api_key_the_link_leads_to_the_key_page(new_flow: Callable[..., L
     drawn = card(flow)
     assert drawn["link"]["href"] == f"{box.url}/addons/public-api"
     assert (drawn["box"]["kind"], drawn["box"]["primary"], drawn["scopes"]) == ("key", True, None)
+    assert "It may: everything that the key allows" in values_of(drawn)
     flow.try_key(Secret("wrong"))
     drawn = card(flow)
     assert drawn["problem"]["what"].startswith("Sandbox on this machine does not know this API key")

@@ -105,6 +105,7 @@ def test_a_refusal_is_said_and_a_new_link_on_the_same_port_can_be_allowed(flow: 
     status, page = browse(sign_in(flow.link, allow=False))
     assert status == 400
     assert "refused" in page
+    assert "Go back to the notebook; it has a new login link." in page
     assert (flow.state, code_of(flow)) == ("failed", "access_denied")
     assert flow.link != first
     assert port_of(flow) == port
@@ -152,6 +153,7 @@ def test_a_slow_provider_gives_the_browser_a_word_and_the_sign_in_still_ends(
         ("hello there", "callback_no_url"),
         ("SplxlOBeZQQYbYS6WxSbIA", "callback_bare_code"),
         ("https://elsewhere.example/callback?code=1&state=2", "callback_elsewhere"),
+        ("http://127.0.0.1:9/callback?code=1&state=2", "callback_other_port"),
         ("x" * 16_001, "callback_too_long"),
         ("LINK", "callback_is_login_url"),
         ("REDIRECT", "callback_without_answer"),
@@ -248,7 +250,7 @@ def test_a_taken_port_is_named_and_again_works_when_it_is_free(new_flow: Callabl
     ("asked", "code"),
     [
         ({"provider": "lexware", "client_id": "c"}, "client_secret_missing"),
-        ({"provider": "lexware"}, "client_id_missing"),
+        ({"provider": "lexware"}, "client_or_key"),
     ],
 )
 def test_what_fails_after_the_port_was_taken_gives_it_back(
@@ -337,6 +339,73 @@ def test_tokens_that_come_after_the_close_are_revoked_and_kept_nowhere(flow: Log
     assert flow.state == "closed"
     assert not flow.session.signed_in
     assert [r.path for r in box.requests[before:]].count("/connect/revoke") == 2
+
+
+def test_a_log_out_in_python_ends_a_sign_in_that_waits(flow: LoginFlow, box: Sandbox) -> None:
+    callback, before = sign_in(flow.link), exchanges(box)
+    flow.session.logout()
+    assert (flow.state, flow.link) == ("closed", "")
+    with pytest.raises(ConnectionRefusedError):
+        browse(callback)
+    flow.answer(Secret(callback))
+    assert exchanges(box) == before
+    assert not flow.session.signed_in
+    eventually(lambda: not our_threads(), 3)
+
+
+def test_a_log_out_in_python_while_the_code_is_exchanged_revokes_what_comes(flow: LoginFlow, box: Sandbox) -> None:
+    box.settings.slow = 0.6
+    before = len(box.requests)
+    flow.paste(Secret(sign_in(flow.link)))
+    eventually(lambda: flow.state == "exchanging")
+    flow.session.logout()
+    eventually(lambda: not our_threads())
+    assert flow.state == "closed"
+    assert not flow.session.signed_in
+    assert [r.path for r in box.requests[before:]].count("/connect/revoke") == 2
+
+
+def test_a_session_that_could_not_be_made_leaves_a_new_link(flow: LoginFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the flow itself forgets is no log-out of the person's."""
+
+    def broken(_: object) -> None:
+        raise RuntimeError
+
+    link = flow.link
+    with monkeypatch.context() as patched:
+        patched.setattr(flow.session, "adopt_login", broken)
+        flow.answer(Secret(sign_in(link)))
+    assert (flow.state, code_of(flow)) == ("failed", "internal")
+    flow.answer(Secret(sign_in(flow.link)))
+    assert flow.state == "signed_in"
+
+
+def test_a_second_visit_after_the_sign_in_says_done(flow: LoginFlow) -> None:
+    callback = sign_in(flow.link)
+    flow.answer(Secret(callback))
+    page = flow._caught(callback)
+    assert (page.status, page.ok, page.title) == (200, True, "You are signed in")
+
+
+def test_a_visit_to_a_sign_in_that_is_over_is_no_problem_of_the_persons(flow: LoginFlow) -> None:
+    callback = sign_in(flow.link)
+    flow.close()
+    page = flow._caught(callback)
+    assert (page.status, page.ok, page.title) == (410, True, "This sign-in is over")
+
+
+def test_what_is_no_address_of_an_issuer_is_repeated_harmlessly(new_flow: Callable[..., LoginFlow]) -> None:
+    flow = new_flow(issuer="not\x1b[2Jan address" + "x" * 500)
+    flow.prepare()
+    assert (flow.state, code_of(flow)) == ("failed", "issuer_no_address")
+    assert "'not [2Jan addressxx" in str(flow.problem)
+    assert len(str(flow.problem)) < 200
+
+
+def test_without_a_client_the_way_with_a_key_is_named(new_flow: Callable[..., LoginFlow]) -> None:
+    flow = new_flow(provider="lexware")
+    flow.prepare()
+    assert "%lexoffice_login --api-key --provider lexware" in str(flow.problem)
 
 
 def test_closing_while_the_link_is_made_leaves_no_port(new_flow: Callable[..., LoginFlow]) -> None:

@@ -13,13 +13,15 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 
 import lexoffice_nb
-from lexoffice_nb.errors import LexofficeError, SignedOut
+from lexoffice_nb.errors import LexofficeError, LoginError, SignedOut
 from lexoffice_nb.notebook import sign_in
 from lexoffice_nb.notebook.command_line import looks_secret
 from lexoffice_nb.notebook.magics import LexofficeMagics
 from lexoffice_nb.session import LexofficeSession
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from IPython.core.interactiveshell import InteractiveShell
 
     from lexoffice_nb.notebook.login_flow import LoginFlow
@@ -127,22 +129,55 @@ def test_a_session_that_the_person_made_is_a_variable_of_the_persons(loaded: Int
 def test_running_the_cell_again_is_harmless_and_force_begins_anew(loaded: InteractiveShell, box: Sandbox) -> None:
     loaded.run_cell("%lexoffice_login")
     first, before = loaded.user_ns["lexoffice"], len(box.requests)
+    access = first.tokens.access_token.reveal()
     loaded.run_cell("%lexoffice_login")
     assert loaded.user_ns["lexoffice"] is first
     assert len(box.requests) == before
     loaded.run_cell("%lexoffice_login --force")
     second = loaded.user_ns["lexoffice"]
     assert second is not first
-    assert second.tokens.access_token != first.tokens.access_token
+    assert second.signed_in
+    assert not first.signed_in
+    assert box.grants.bearer(access) is None, "nothing could have reached it any more"
     assert exchanges(box) >= 2
 
 
 @pytest.mark.usefixtures("as_demo", "box")
-def test_other_wishes_are_another_sign_in(loaded: InteractiveShell) -> None:
+def test_other_wishes_do_not_replace_a_session_that_is_signed_in(
+    loaded: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
     loaded.run_line_magic("lexoffice_login", "")
     first = loaded.user_ns["lexoffice"]
-    loaded.run_line_magic("lexoffice_login", "--scope openid")
+    capsys.readouterr()
+    loaded.run_cell("%lexoffice_login --scope openid")
+    shown = capsys.readouterr().out.strip().splitlines()
+    assert len(shown) == 2
+    assert "lexoffice is signed in already, as Muster & Söhne GmbH at Sandbox on this machine" in shown[0]
+    assert "--force" in shown[1]
+    assert loaded.user_ns["lexoffice"] is first
+    assert first.signed_in
+    loaded.run_line_magic("lexoffice_login", "--scope openid --force")
     assert loaded.user_ns["lexoffice"] is not first
+    assert not first.signed_in
+
+
+@pytest.mark.usefixtures("as_demo", "box")
+def test_where_the_callback_is_caught_does_not_matter_once_somebody_is_signed_in(loaded: InteractiveShell) -> None:
+    loaded.run_line_magic("lexoffice_login", "")
+    first = loaded.user_ns["lexoffice"]
+    loaded.run_line_magic("config", "LexofficeMagics.loopback = False")
+    loaded.run_line_magic("lexoffice_login", "")
+    assert loaded.user_ns["lexoffice"] is first
+
+
+@pytest.mark.usefixtures("as_demo", "box")
+def test_a_sign_in_by_force_that_fails_leaves_the_former_session(
+    loaded: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded.run_line_magic("lexoffice_login", "")
+    monkeypatch.setenv("LEXOFFICE_SANDBOX_PERSON", "nobody")
+    assert refused(loaded, "--force") == "scripted_person"
+    assert loaded.user_ns["lexoffice"].signed_in
 
 
 @pytest.mark.usefixtures("box")
@@ -187,8 +222,20 @@ def test_a_key_of_the_environment_is_not_sent_to_an_issuer_that_the_notebook_nam
 def test_an_unknown_provider_is_refused_with_the_known_ones(
     loaded: InteractiveShell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert refused(loaded, "--provider nobody") == "unknown_provider"
     monkeypatch.setenv("LEXOFFICE_API_KEY", "key-for-nobody")
     assert refused(loaded, "--provider nobody") == "unknown_provider"
+    monkeypatch.setenv("LEXOFFICE_PROVIDER", "foo")
+    assert refused(loaded, "") == "unknown_provider"
+
+
+@pytest.mark.usefixtures("box")
+def test_a_wrong_key_of_the_environment_says_what_to_set_anew(
+    loaded: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEXOFFICE_API_KEY", "not-a-key-of-anybody")
+    with pytest.raises(LoginError, match=r"set LEXOFFICE_API_KEY anew.*LEXOFFICE_PROVIDER=lexware"):
+        loaded.run_line_magic("lexoffice_login", "")
 
 
 @pytest.mark.usefixtures("as_demo", "box")
@@ -212,7 +259,7 @@ def test_a_sign_in_of_another_account_is_never_given_instead(monkeypatch: pytest
     with monkeypatch.context() as patched:
         patched.setenv("LEXOFFICE_SANDBOX_PERSON", "demo")
         lexoffice_nb.login()
-    with pytest.raises(SignedOut):
+    with pytest.raises(LoginError, match="lexoffice is signed in already"):
         lexoffice_nb.login(provider="lexware", interactive=False)
 
 
@@ -304,6 +351,10 @@ def test_every_setting_has_a_help(loaded: InteractiveShell, capsys: pytest.Captu
         assert magics_of(loaded).trait_metadata(name, "help")
 
 
+def test_a_key_in_the_place_of_an_issuer_is_not_repeated(loaded: InteractiveShell) -> None:
+    assert refused(loaded, f"--issuer {HEX_KEY}") == "secret_in_cell"
+
+
 # --- the command line -------------------------------------------------------------------------------------------------
 
 
@@ -314,7 +365,13 @@ def test_the_help_names_every_option(loaded: InteractiveShell, magic: str) -> No
     for action in parser._actions:
         assert (action.option_strings or [action.metavar])[0] in text
         assert action.help
-    assert "::" in text or magic != "lexoffice_login"
+    assert "::" not in text
+
+
+def test_the_help_ends_with_the_settings_and_the_environment(loaded: InteractiveShell) -> None:
+    last = (LexofficeMagics.lexoffice_login.__doc__ or "").split("\n\n")[-1]
+    for name in ("%config LexofficeMagics", "loopback", "port", "language", "LEXOFFICE_PROVIDER", "LEXOFFICE_API_KEY"):
+        assert name in last
 
 
 @pytest.mark.parametrize(
@@ -322,7 +379,8 @@ def test_the_help_names_every_option(loaded: InteractiveShell, magic: str) -> No
     [
         ("--nonsense", "there is no option --nonsense; the options are --provider"),
         ("--provider", "--provider needs a value after it"),
-        ("one two", "too many or unfit arguments"),
+        ("--help", "%lexoffice_login[?] shows the help"),
+        ("one two", "too many or unfit arguments .*; right is %lexoffice_login"),
         ("--terminal=yes", "too many or unfit arguments"),
         ("'open", "a quotation mark is missing"),
         ("--provider sandbox --issuer https://a.example", "exclude each other"),
@@ -331,6 +389,11 @@ def test_the_help_names_every_option(loaded: InteractiveShell, magic: str) -> No
 def test_a_line_that_cannot_be_understood_is_a_usage_error(loaded: InteractiveShell, line: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         loaded.run_line_magic("lexoffice_login", line)
+
+
+def test_an_option_of_a_magic_that_has_none_is_said_so(loaded: InteractiveShell) -> None:
+    with pytest.raises(UsageError, match="no option --x; this magic takes none"):
+        loaded.run_line_magic("lexoffice_logout", "--x")
 
 
 KEY = "Zk3-9fQx_77aLm2PpWq8RtYv0BnCxDs1"
@@ -386,6 +449,11 @@ def test_what_cannot_be_a_name_is_refused(loaded: InteractiveShell, name: str) -
     assert refused(loaded, name) == "name_invalid"
 
 
+@pytest.mark.parametrize("name", ["print", "list", "type"])
+def test_a_name_of_pythons_own_is_refused(loaded: InteractiveShell, name: str) -> None:
+    assert refused(loaded, f"{name} --force") == "name_builtin"
+
+
 # --- status and log-out -----------------------------------------------------------------------------------------------
 
 
@@ -400,7 +468,23 @@ def test_the_status_says_who_is_signed_in_until_when(
     capsys.readouterr()
     loaded.run_line_magic("lexoffice_status", "")
     shown = capsys.readouterr().out
+    assert [line for line in shown.splitlines() if line in ("lexoffice", "other")] == ["lexoffice", "other"]
     assert shown.count("Signed in: Muster & Söhne GmbH at Sandbox on this machine, access until") == 2
+
+
+def test_the_status_names_a_sign_in_that_waits_and_a_log_out_of_another_name_does_too(
+    loaded: InteractiveShell,
+    new_flow: Callable[..., LoginFlow],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flow = new_flow()
+    flow.prepare()
+    monkeypatch.setitem(sign_in._sign_ins, "mandant1", sign_in._SignIn(flow.request, flow))
+    loaded.run_line_magic("lexoffice_status", "")
+    assert capsys.readouterr().out == "mandant1: a sign-in to Sandbox on this machine is waiting for its answer.\n"
+    loaded.run_line_magic("lexoffice_logout", "")
+    assert "Signed in or waiting: mandant1." in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("as_demo")
@@ -473,6 +557,20 @@ def test_the_log_out_of_a_key_says_that_the_key_stays_good(
     loaded.run_line_magic("lexoffice_login", "")
     loaded.run_line_magic("lexoffice_logout", "")
     assert "the key itself stays good until you delete it" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("as_demo", "box")
+def test_the_log_out_of_another_name_says_which_names_are_signed_in(
+    loaded: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded.run_line_magic("lexoffice_login", "mandant1")
+    loaded.run_line_magic("lexoffice_login", "mandant2")
+    capsys.readouterr()
+    loaded.run_line_magic("lexoffice_logout", "")
+    shown = capsys.readouterr().out
+    assert "lexoffice is no session here. Signed in or waiting: mandant1, mandant2." in shown
+    assert "Nobody" not in shown
+    assert loaded.user_ns["mandant1"].signed_in
 
 
 def test_the_log_out_of_nobody_says_so(loaded: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,13 +23,15 @@ import pty
 import struct
 import termios
 
+from lexoffice_nb.notebook.terminal import read_kernel, sign_in_terminal
 from lexoffice_nb.sandbox.person import sign_in
 from tests.notebook.conftest import browse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from lexoffice_nb.notebook.login_flow import LoginFlow
     from lexoffice_nb.sandbox import Sandbox
 
 SCRIPT = """
@@ -254,3 +256,22 @@ def test_in_ipython_the_magic_signs_in_and_ctrl_c_comes_back_to_the_prompt(termi
     shown.until(b"In [4]: ")
     shown.type("lexoffice.get('/v1/profile').json()['companyName']\r")
     shown.until("'Muster & Söhne GmbH'".encode())
+
+
+def test_in_a_kernel_the_prompt_asks_for_enter_and_promises_nothing_else(
+    new_flow: Callable[..., LoginFlow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel's input cannot be ended from outside, so that nothing goes on by itself there."""
+    flow, prompts = new_flow(), []
+
+    def answer(prompt: str) -> str:
+        prompts.append(prompt)
+        browse(sign_in(flow.link))
+        return ""
+
+    monkeypatch.setattr("getpass.getpass", answer)
+    sign_in_terminal(flow, read_kernel)
+    assert flow.state == "signed_in"
+    assert len(prompts) == 1
+    assert "press Enter" in prompts[0]
+    assert "by itself" not in prompts[0]

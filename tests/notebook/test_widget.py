@@ -134,7 +134,7 @@ def test_a_greeting_in_no_language_of_ours_is_answered_all_the_same(widget: Logi
 def test_the_greeting_sets_the_language(widget: LoginWidget) -> None:
     sent = sent_by(widget)
     say(widget, {"kind": "hello", "lang": "de-DE"})
-    assert sent[0]["content"]["status"]["text"] == "Wartet auf Ihre Anmeldung im Browser"
+    assert sent[0]["content"]["status"]["text"] == "Wartet auf Ihre Anmeldung"
     assert current_language() == "de"
 
 

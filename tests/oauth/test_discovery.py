@@ -9,9 +9,10 @@ import pytest
 
 from lexoffice_nb.errors import DiscoveryError
 from lexoffice_nb.oauth import provider as provider_module
+from lexoffice_nb.oauth.login import LexofficeLogin
 from lexoffice_nb.oauth.provider import METADATA_LIMIT, Provider
-from tests.oauth.misbehaving import LEFT_OUT, OAUTH_DOCUMENT, OPENID_DOCUMENT, Raw, as_json
-from tests.oauth.signing_in import log_in, refused
+from tests.oauth.misbehaving import LEFT_OUT, OAUTH_DOCUMENT, OPENID_DOCUMENT, REDIRECT_URI, Raw, as_json
+from tests.oauth.signing_in import log_in, parameters_of, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +25,14 @@ GOOD = {
     "authorization_endpoint": "https://issuer.example/authorize",
     "token_endpoint": "https://issuer.example/token",
     "jwks_uri": "https://issuer.example/jwks",
+}
+
+ENDPOINTS_OF_ONE = {
+    "name": "one",
+    "title": "One",
+    "api_base": "https://issuer.example",
+    "authorization_endpoint": "https://issuer.example/authorize",
+    "token_endpoint": "https://issuer.example/token",
 }
 
 
@@ -58,6 +67,7 @@ class TestTheTwoDocuments:
         found = Provider.discover(server.issuer)
         assert found.token_endpoint == server.origin + "/token"
         assert not found.openid
+        assert found.scopes == ("profile",)
 
     def test_of_an_issuer_with_a_path_are_found_where_each_standard_says(self, start: StartProvider) -> None:
         server = start(path="/tenant/7", oauth_metadata={"revocation_endpoint": "http://127.0.0.1:1/revoke"})
@@ -120,6 +130,74 @@ class TestAnIssuerThatDiffers:
 def test_an_issuer_that_is_not_allowed_is_not_asked(issuer: str) -> None:
     error = refused(DiscoveryError, "discovery", "issuer_not_allowed", lambda: Provider.discover(issuer))
     assert "secret" not in str(error)
+
+
+class TestAnAuthorizationEndpoint:
+    @pytest.mark.parametrize(
+        "more",
+        [
+            "#",
+            "#x",
+            "?a=b#client_id=x",
+            *(f"?{name}=x" for name in sorted(provider_module.OWN_PARAMETERS)),
+            "?tenant=7&client_id=x",
+            "?client_id",
+            "?client_id=",
+            "?%63lient_id=x",
+            "?Client_ID=x",
+            "?a=b;client_id=x",
+        ],
+    )
+    def test_that_says_what_only_the_client_says_is_refused(self, start: StartProvider, more: str) -> None:
+        server = start()
+        server.metadata = {"authorization_endpoint": server.origin + "/authorize" + more}
+        refused(DiscoveryError, "discovery", "endpoint_parameters", lambda: Provider.discover(server.issuer))
+
+    def test_may_have_parameters_of_its_own(self, start: StartProvider) -> None:
+        server = start()
+        server.metadata = {"authorization_endpoint": server.origin + "/authorize?tenant=7&p=b2c"}
+        assert Provider.discover(server.issuer).authorization_endpoint.endswith("?tenant=7&p=b2c")
+
+    def test_is_sent_every_name_that_it_must_not_have(self) -> None:
+        attempt = LexofficeLogin("me", REDIRECT_URI, ["openid", "offline_access"], Provider(**ENDPOINTS_OF_ONE))
+        assert set(parameters_of(attempt.get_login_url())) <= provider_module.OWN_PARAMETERS
+
+
+class TestWhereTheCodeGoes:
+    """A browser at one provider and its code at another's: what a mix-up looks like (RFC 9207 section 1)."""
+
+    @pytest.mark.parametrize(
+        ("authorization_endpoint", "token_endpoint", "iss", "said"),
+        [
+            ("https://a.example/authorize", "https://a.example/token", False, ""),
+            ("https://a.example:443/authorize", "https://A.example/token", False, ""),
+            ("https://a.example/authorize", "https://b.example/token", False, "b.example"),
+            ("https://a.example/authorize", "https://a.example:8443/token", False, "a.example:8443"),
+            ("http://127.0.0.1:1/authorize", "http://127.0.0.1:2/token", False, "127.0.0.1:2"),
+            ("https://a.example/authorize", "https://[2001:db8::1]/token", False, "[2001:db8::1]"),
+            ("https://a.example/authorize", "https://b.example/token", True, ""),
+        ],
+    )
+    def test_is_said_where_it_is_elsewhere_and_nothing_binds_the_two(
+        self, authorization_endpoint: str, token_endpoint: str, iss: bool, said: str
+    ) -> None:
+        found = Provider(
+            name="x",
+            title="x",
+            api_base="https://a.example",
+            authorization_endpoint=authorization_endpoint,
+            token_endpoint=token_endpoint,
+            iss_in_response=iss,
+        )
+        assert found.code_goes_to == said
+
+    def test_of_a_provider_with_two_hosts_is_no_reason_to_refuse(self, start: StartProvider) -> None:
+        server, other = start(), start()
+        server.metadata = {
+            "token_endpoint": other.origin + "/token",
+            "authorization_response_iss_parameter_supported": LEFT_OUT,
+        }
+        assert Provider.discover(server.issuer).code_goes_to == other.origin.removeprefix("http://")
 
 
 class TestEndpoints:

@@ -17,7 +17,7 @@ from lexoffice_nb.sandbox import Sandbox
 from tests.oauth.signing_in import refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 NOBODY = 65534
@@ -75,13 +75,13 @@ class Stranger:
 
 
 @pytest.fixture
-def ended(folder: Path) -> Iterator[tuple[int, bytes]]:
+def ended(folder: Path) -> tuple[int, bytes]:
     """The port of a sandbox that has ended, and what it once said of itself."""
     with Sandbox(data_dir=folder) as box:
         announce(folder, box.url)
         assert Provider.named("sandbox").issuer == box.url
         said = requests.get(f"{box.url}/sandbox/identity?nonce={'n' * 43}", timeout=5).content
-    yield box.port, said
+    return box.port, said
 
 
 def test_a_running_sandbox_is_found(box: Sandbox, folder: Path) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from lexoffice_nb.errors import InvalidGrant, LoginError, StateMismatch
+from lexoffice_nb.errors import CallbackError, InvalidGrant, LoginError, StateMismatch
+from lexoffice_nb.oauth import login as login_module
 from lexoffice_nb.oauth.login import DEFAULT_SCOPES, LexofficeLogin
 from lexoffice_nb.oauth.pkce import code_challenge
 from lexoffice_nb.oauth.provider import Provider
@@ -109,6 +114,20 @@ class TestSettingsThatAreRefused:
     def test_no_redirect_uri(self) -> None:
         refused(LoginError, "authorize", "redirect_uri_missing", lambda: attempt(redirect_uri=None))
 
+    def test_openid_where_the_provider_gives_no_id_token(self) -> None:
+        error = refused(
+            LoginError,
+            "authorize",
+            "openid_not_offered",
+            lambda: attempt(provider=replace(REMOTE, openid=False), scopes="openid invoice.read"),
+        )
+        assert "openid" in error.remedy
+
+    def test_but_openid_is_asked_of_nobody_who_does_not_offer_it(self) -> None:
+        without = replace(REMOTE, openid=False)
+        assert attempt(provider=without).scopes == ("profile", "invoice.read")
+        assert attempt(provider=replace(without, shipped=True)).scopes == ("profile",)
+
     def test_no_secret_for_a_provider_that_wants_one(self) -> None:
         wanted = Provider.named("lexware")
         refused(LoginError, "authorize", "client_secret_missing", lambda: attempt(provider=wanted))
@@ -201,6 +220,39 @@ class TestLoginAtTheSandbox:
     def test_the_repr_names_client_and_provider_alone(self, box: Sandbox, box_attempt: LexofficeLogin) -> None:
         box_attempt.get_login_url()
         assert repr(box_attempt) == f"<LexofficeLogin {CLIENT_ID} at {urlsplit(box.url).hostname}>"
+
+
+def test_of_two_callbacks_at_once_one_is_exchanged(start: StartProvider) -> None:
+    server = start()
+    one = attempt_at(server)
+    url = server.authorize(one.get_login_url())
+    both = threading.Barrier(2)
+
+    class Watched(login_module._Attempt):
+        @property  # type: ignore[override]
+        def used(self) -> bool:
+            value = self.__dict__["used"]
+            with suppress(threading.BrokenBarrierError):
+                both.wait(0.5)  # the second has looked as well by now, unless it is kept out
+            return bool(value)
+
+        @used.setter
+        def used(self, value: bool) -> None:
+            self.__dict__["used"] = value
+
+    kept = one._attempt
+    assert kept is not None
+    one._attempt = Watched(kept.state, kept.nonce, kept.verifier, kept.begun, False)
+
+    def answer(_: int) -> str:
+        try:
+            return str(one.handle_callback(url).claims["sub"])
+        except CallbackError as error:
+            return error.code
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(answer, range(2))) == ["callback_used", "person-1"]
+    assert server.token_requests == 1
 
 
 class TestTokenRequest:

@@ -187,6 +187,22 @@ def test_the_scope_is_what_was_granted_or_else_what_was_asked(
     assert log_in(start(token={"scope": scope})).scope == granted
 
 
+@pytest.mark.parametrize(
+    ("scope", "granted"),
+    [
+        (" ".join(f"s{n}" for n in range(20_000)), tuple(f"s{n}" for n in range(200))),
+        ("openid " + "x" * 201, ("openid",)),
+        ("x" * 200, ("x" * 200,)),
+        ("openid \x1b[2J a\x00b p\u202er \x7f", ("openid",)),
+        ("a " * 300 + "b", ("a", "b")),
+    ],
+)
+def test_of_the_granted_scopes_no_more_is_kept_than_a_person_reads(
+    start: StartProvider, scope: str, granted: tuple[str, ...]
+) -> None:
+    assert log_in(start(token={"scope": scope})).scope == granted
+
+
 def test_unknown_members_are_ignored(start: StartProvider) -> None:
     assert log_in(start(token={"x": 1, "error": "none", "not_before_policy": None})).claims["sub"] == "person-1"
 

@@ -139,6 +139,15 @@ class TestAProviderThatIsSlow:
         server = start(raw={path: SLOW["headers_that_drip"]})
         refused(kind, stage, "timeout", lambda: log_in(server))
 
+    def test_whose_connection_comes_after_the_end_is_shut_down_at_once(self) -> None:
+        late = deadline.Deadline(60)
+        late._end()
+        one, other = socket.socketpair()
+        with one, other, late:
+            late.watch(one)
+            other.settimeout(5)
+            assert other.recv(1) == b""
+
     def test_leaves_no_thread_and_no_connection_behind(self, start: StartProvider) -> None:
         server = start()
         watched: list[deadline.Deadline] = []
@@ -361,6 +370,32 @@ class TestAllowed:
             ("https://issuer.example", "https://169.254.169.254/token", False),
             ("https://issuer.example", "https://[fe80::1]/token", False),
             ("https://issuer.example", "https://[fd00::1]/token", False),
+            ("https://issuer.example", "https://[::127.0.0.1]/token", False),
+            ("https://issuer.example", "https://[::10.0.0.1]/token", False),
+            ("https://issuer.example", "https://[64:ff9b::7f00:1]/token", False),
+            ("https://issuer.example", "https://[64:ff9b::a00:1]/token", False),
+            ("https://issuer.example", "https://[64:ff9b::808:808]/token", True),
+            ("https://issuer.example", "https://[64:ff9b:1::808:808]/token", False),
+            ("https://issuer.example", "https://[2002:7f00:1::]/token", False),
+            ("https://issuer.example", "https://[2002:a00:1::1]/token", False),
+            ("https://issuer.example", "https://[2002:808:808::1]/token", True),
+            ("https://issuer.example", "https://[::ffff:0:127.0.0.1]/token", False),
+            ("https://issuer.example", "https://[::ffff:0:10.0.0.1]/token", False),
+            ("https://issuer.example", "https://[2606:4700::1]/token", True),
+            ("https://issuer.example", "https://ip6-localhost/token", False),
+            ("https://issuer.example", "https://ip6-loopback/token", False),
+            ("https://issuer.example", "https://localhost.localdomain/token", False),
+            ("https://issuer.example", "https://intranet/token", False),
+            ("https://issuer.example", "https://intranet./token", False),
+            ("https://issuer.example", "https://printer.local/token", False),
+            ("https://issuer.example", "https://PRINTER.LOCAL./token", False),
+            ("https://issuer.example", "https://metadata.google.internal/token", False),
+            ("https://issuer.example", "https://local.example/token", True),
+            ("https://keycloak", "https://keycloak/token", True),
+            ("https://keycloak", "https://10.0.0.1/token", True),
+            ("https://keycloak.local", "https://keycloak.local/token", True),
+            ("https://keycloak", "https://ip6-localhost/token", False),
+            ("https://keycloak", "https://[64:ff9b::7f00:1]/token", False),
             ("https://10.0.0.1", "https://10.0.0.2/token", True),
             ("https://10.0.0.1", "https://127.0.0.1/token", False),
             ("https://10.0.0.1", "http://127.0.0.1/token", False),

@@ -6,6 +6,7 @@ import uuid
 from urllib.parse import quote
 
 import pytest
+import requests
 
 ANY = "/v1/voucherlist?voucherType=any&voucherStatus=any"
 
@@ -166,6 +167,44 @@ def test_unknown_paths_and_methods_are_the_gateways(client, key):
     assert key not in client.api("/v1/nothing", key).text
     response = client.http.put(f"{client.box.url}/v1/profile")
     assert (response.status_code, list(response.json())) == (405, ["message"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/invoices"),
+        ("POST", "/v1/contacts"),
+        ("PUT", "/v1/contacts/x"),
+        ("POST", "/v1/articles"),
+        ("DELETE", "/v1/articles/x"),
+        ("POST", "/v1/vouchers/x/files"),
+        ("POST", "/v1/event-subscriptions"),
+    ],
+)
+def test_a_documented_write_that_is_not_imitated_says_so(client, key, method, path):
+    def send(headers: dict[str, str]) -> requests.Response:
+        return requests.request(method, client.box.url + path, headers=headers, json={"planted": 1}, timeout=20)
+
+    read_only = client.tokens(scope="invoice.read")["access_token"]
+    for token in (key, read_only):
+        response = send({"Authorization": f"Bearer {token}"})
+        body = response.json()
+        assert response.status_code == body["status"] == 501
+        assert (body["error"], body["path"]) == ("Not Implemented", path)
+        assert body["message"] == "The sandbox does not imitate this yet."
+        assert {"timestamp", "traceId", "requestId"} <= body.keys()
+        assert "planted" not in response.text
+    assert send({}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/v1/nothing"), ("POST", "/v1/invoices/x/y"), ("GET", "/v1/articles"), ("GET", "/v1/invoices")],
+)
+def test_what_is_not_there_is_the_gateways_as_before(client, key, method, path):
+    headers = {"Authorization": f"Bearer {key}"}
+    response = requests.request(method, client.box.url + path, headers=headers, timeout=20)
+    assert (response.status_code, list(response.json())) == (403, ["message"])
 
 
 def test_the_rate_limit_counts_per_organisation_over_all_its_credentials(own):

@@ -37,6 +37,7 @@ def test_allowing_gives_a_code_with_state_and_issuer(client, read):
 def test_refusing_gives_access_denied_with_state_and_issuer(client, read):
     answer = read(sign_in(client.link(), allow=False))
     assert answer["error"] == "access_denied"
+    assert answer["error_description"] == "The person refused."
     assert (answer["state"], answer["iss"]) == ("st/at&e=1", client.box.url)
     assert "code" not in answer
 

@@ -122,6 +122,22 @@ def test_the_books_hold_what_analyses_stumble_over(client, rows):
     assert "<img src=x onerror=alert(1)> & Co. KG" in names
 
 
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_the_customer_made_of_html_has_a_few_small_paid_invoices_only(seed):
+    ledger = build_ledgers(seed, date(2025, 3, 30))["demo"]
+    revenue, open_cents = Counter(), Counter()
+    for invoice in ledger.invoices:
+        revenue[invoice.customer_name] += invoice.gross
+        open_cents[invoice.customer_name] += invoice.open or 0
+    theirs = [each for each in ledger.invoices if each.customer_name == "<img src=x onerror=alert(1)> & Co. KG"]
+    assert {each.status for each in theirs} == {"paid"}
+    assert len(theirs) == 3
+    assert max(each.gross for each in theirs) < 10_000
+    assert ledger.invoices.index(theirs[-1]) >= len(ledger.invoices) - 50
+    assert open_cents[theirs[0].customer_name] == 0
+    assert theirs[0].customer_name == revenue.most_common()[-1][0]
+
+
 def test_overdue_is_computed_when_asked_and_open_finds_it_too(client, key):
     def statuses(status: str) -> Counter:
         page = client.api(f"/v1/voucherlist?voucherType=invoice&voucherStatus={status}&size=250", key).json()

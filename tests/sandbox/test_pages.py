@@ -9,6 +9,10 @@ import re
 import pytest
 import requests
 
+from lexoffice_nb.sandbox.scopes import PARTNER_SCOPES, SCOPES
+from lexoffice_nb.sandbox.wording import scope_text
+from lexoffice_nb.texts import de, en
+
 FORMS = {
     "/sign-in": {"person": "demo"},
     "/consent": {"decision": "allow", "person": "demo"},
@@ -119,6 +123,55 @@ def test_another_browser_cannot_use_a_waiting_request(visitor, client):
     with requests.Session() as other:
         assert other.get(f"{client.box.url}/consent?request={visitor.handle}").status_code == 400
         assert other.get(f"{client.box.url}/sign-in?request={visitor.handle}").status_code == 400
+
+
+def flood(client, number: int = 600, **options: dict[str, str]) -> None:
+    """Authorization requests by nobody, straight into the application: over HTTP so many take too long."""
+    app, path = client.box._server.app, client.link().removeprefix(client.box.url)
+    for n in range(number):
+        cookies = {name: value.format(n=n) for name, value in options.get("cookies", {}).items()}
+        headers = {"Host": f"127.0.0.1:{client.box.port}"}
+        if cookies:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        assert app.test_client(use_cookies=False).get(path, headers=headers).status_code == 303
+
+
+@pytest.mark.parametrize("forged", [False, True])
+@pytest.mark.parametrize("signed_in", [False, True])
+def test_a_flood_of_strangers_requests_does_not_push_out_the_one_a_person_looks_at(own, forged, signed_in):
+    visitor = Visitor(own)
+    (cookie,) = list(own.http.cookies)
+    if signed_in:
+        visitor.sign_in()
+    flood(own, cookies={cookie.name: "{n:043}"} if forged else {})
+    if not signed_in:
+        visitor.sign_in()
+    assert visitor.post("/consent").headers["Location"].startswith("http://127.0.0.1:51234/callback?code=")
+
+
+def test_a_signed_in_browsers_unopened_request_outlives_a_flood(own):
+    visitor = Visitor(own)
+    visitor.sign_in()
+    to_consent = own.open(own.link()).headers["Location"]
+    flood(own)
+    assert own.open(to_consent).status_code == 200
+
+
+def test_one_browser_keeps_its_last_twenty_requests(own):
+    visitor = Visitor(own)
+    handles = [own.open(own.link()).headers["Location"] for _ in range(20)]
+    assert own.open(f"/sign-in?request={visitor.handle}").status_code == 400
+    assert {own.open(handle).status_code for handle in handles} == {200}
+
+
+def test_a_flood_is_not_kept(own):
+    Visitor(own)
+    first = own.open(own.link(), cookies={"other": "x"}).headers["Location"]
+    assert first.startswith("/sign-in?")
+    with requests.Session() as newcomer:
+        first = newcomer.get(own.link(), allow_redirects=False).headers["Location"]
+        flood(own)
+        assert newcomer.get(own.box.url + first).status_code == 400
 
 
 def test_a_consent_is_given_once(visitor):
@@ -241,5 +294,29 @@ def test_nobody_deletes_another_persons_key(visitor, client):
 def test_the_consent_page_says_who_asks_for_what_and_where_it_leads(visitor, client):
     visitor.sign_in()
     page = client.open(f"/consent?request={visitor.handle}").text
-    for expected in ("lexoffice_nb", "Muster &amp; Söhne GmbH", "127.0.0.1:51234", "Read invoices", "invoice.read"):
+    for expected in (
+        "lexoffice-nb",
+        "Muster &amp; Söhne GmbH",
+        "127.0.0.1:51234",
+        "Read your invoices",
+        "invoice.read",
+    ):
         assert expected in page
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_consent_page_promises_what_the_notebooks_card_promises(language):
+    card = {"en": en.TEXTS, "de": de.TEXTS}[language]
+    described = {key.removeprefix("scope."): words for key, words in card.items() if key.startswith("scope.")}
+    compared = [scope for scope in described if scope in SCOPES]
+    assert {"openid", "profile", "email", "offline_access", "invoice.read", "invoices.read"} <= set(compared)
+    for scope in compared:
+        shown = scope_text(scope, language)
+        assert shown[1:] == described[scope][1:], scope
+        assert shown[0] == described[scope][0].upper(), scope
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_every_scope_has_words(language):
+    for scope in {*SCOPES, *PARTNER_SCOPES}:
+        assert scope_text(scope, language)

@@ -150,7 +150,7 @@ def test_there_is_nothing_of_openid(own_partner):
     assert own_partner.api("/connect/userinfo", tokens["access_token"]).status_code == 403
 
 
-@pytest.mark.parametrize(("language", "all_of_them"), [("en", "Read invoices"), ("de", "Rechnungen lesen")])
+@pytest.mark.parametrize(("language", "all_of_them"), [("en", "Read your invoices"), ("de", "Rechnungen lesen")])
 def test_a_request_without_scope_asks_for_all_of_the_clients_in_words(own_partner, language, all_of_them):
     to = own_partner.open(own_partner.link(scope=None)).headers["Location"]
     consent = sign_in_in_this_browser(own_partner, to).headers["Location"]

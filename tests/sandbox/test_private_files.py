@@ -55,6 +55,17 @@ def test_a_planted_link_is_refused_and_its_target_left_as_it_is(tmp_path):
     assert mode(target) == 0o755
 
 
+def test_a_link_that_is_planted_after_the_look_is_not_followed_either(tmp_path, monkeypatch):
+    target = tmp_path / "target"
+    target.mkdir()
+    target.chmod(0o755)
+    (tmp_path / "link").symlink_to(target)
+    monkeypatch.setattr(type(tmp_path), "is_symlink", lambda _: False)
+    with pytest.raises(OSError, match="link"):
+        make_private_folder(tmp_path / "link")
+    assert mode(target) == 0o755
+
+
 @pytest.mark.parametrize("open_to_others", [0o777, 0o770, 0o702])
 def test_a_folder_in_one_that_others_can_write_is_refused(tmp_path, open_to_others):
     parent = tmp_path / "parent"
@@ -99,7 +110,7 @@ def test_a_file_is_not_made_through_a_link_and_its_target_is_left_as_it_is(tmp_p
     (tmp_path / "link").symlink_to(target)
     (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
     for name in ("link", "dangling"):
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match=name):
             create_private_file(tmp_path / name)
     assert mode(target) == 0o644
     assert not (tmp_path / "nothing").exists()

@@ -269,11 +269,11 @@ def test_no_process_is_signalled_whose_server_does_not_prove_itself(impostor, tm
 
 def test_a_sandbox_that_answers_for_another_port_is_not_found(tmp_path):
     with Sandbox(data_dir=tmp_path / "data") as box:
-        nonce_passed_on = Relay(box.url)
-        with nonce_passed_on as url:
+        relay = Relay(box.url)
+        with relay as url:
             process.write_address(tmp_path / "data", SandboxAddress(url, os.getpid(), box.instance))
             assert find(tmp_path / "data") is None
-    assert nonce_passed_on.answers == [200]
+    assert relay.answers == [200]
 
 
 class Relay:
