@@ -212,7 +212,7 @@ def test_an_old_link_ends_on_the_card_and_try_again_gives_a_new_one(kernel: Kern
 # --- what clients can do to it ----------------------------------------------------------------------------------------
 
 
-def test_no_message_of_a_client_changes_a_trait_or_raises(kernel: Kernel, card: Card, name: str) -> None:
+def test_threat_05_no_message_of_a_client_changes_a_trait_or_raises(kernel: Kernel, card: Card, name: str) -> None:
     look = (
         "from ipywidgets.widgets.widget import _instances\n"
         f"print(hash(str(sorted(_instances[{card.comm_id!r}].get_state().items(), key=str))))"

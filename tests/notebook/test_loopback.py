@@ -577,7 +577,7 @@ def test_page_has_an_icon_and_a_word_and_a_status_role(wait: Wait, ok: bool, lan
 # --- load, deadlines, the end ---------------------------------------------------------------------------------------
 
 
-def test_callback_is_served_within_a_second_beside_idle_and_dripping_connections() -> None:
+def test_threat_15_callback_is_served_within_a_second_beside_idle_and_dripping_connections() -> None:
     """A browser's preconnect blocks a plain HTTPServer for ever (threats.md 15)."""
     before = names_of_threads()
     waiting = Wait()

@@ -74,7 +74,7 @@ def test_its_state_and_the_embedded_state_hold_no_link_and_no_secret(widget: Log
 @pytest.mark.parametrize(
     "trait", ["_esm", "_css", "_anywidget_id", "_view_name", "_model_module", "_dom_classes", "comm"]
 )
-def test_an_update_of_a_client_changes_nothing(widget: LoginWidget, trait: str) -> None:
+def test_threat_05_an_update_of_a_client_changes_nothing(widget: LoginWidget, trait: str) -> None:
     before = widget.get_state(), widget.comm
     deliver(widget, {"method": "update", "state": {trait: "alert(1)"}})
     deliver(widget, {"method": "update", "state": {trait: "alert(1)"}, "buffer_paths": [["x"]]}, buffers=[b"1"])

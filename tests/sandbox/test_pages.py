@@ -68,7 +68,7 @@ def visitor(client) -> Visitor:
     ],
 )
 @pytest.mark.parametrize("path", ["/sign-in", "/.well-known/openid-configuration", "/v1/profile", "/sandbox/identity"])
-def test_a_request_for_another_host_is_misdirected(client, host, path):
+def test_threat_14_a_request_for_another_host_is_misdirected(client, host, path):
     named = host.format(port=client.box.port)
     response = client.open(path, headers={"Host": named})
     assert response.status_code == 421
@@ -77,7 +77,7 @@ def test_a_request_for_another_host_is_misdirected(client, host, path):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
-def test_metadata_never_comes_from_the_host_header(client, host):
+def test_threat_14_metadata_never_comes_from_the_host_header(client, host):
     named = f"{host}:{client.box.port}"
     response = client.open("/.well-known/openid-configuration", headers={"Host": named, "X-Forwarded-Host": "evil"})
     assert response.json()["issuer"] == client.box.url
@@ -86,7 +86,7 @@ def test_metadata_never_comes_from_the_host_header(client, host):
 
 @pytest.mark.parametrize("path", FORMS)
 @pytest.mark.parametrize("origin", [None, "null", "http://evil.example", "https://127.0.0.1", "http://127.0.0.1"])
-def test_a_form_from_another_origin_is_refused(visitor, path, origin):
+def test_threat_14_a_form_from_another_origin_is_refused(visitor, path, origin):
     if path != "/sign-in":
         visitor.sign_in()
     assert visitor.post(path, origin=origin).status_code == 403
@@ -201,7 +201,7 @@ def test_signing_in_changes_the_cookie_and_the_old_one_is_worth_nothing(visitor,
     assert planted.headers["Location"] == "/sign-in"
 
 
-def test_the_cookie_is_named_for_its_sandbox_and_kept_from_scripts_and_strangers(client):
+def test_threat_13_the_cookie_is_named_for_its_sandbox_and_kept_from_scripts_and_strangers(client):
     header = client.open("/sign-in").headers["Set-Cookie"]
     assert header.startswith(f"lexoffice_sandbox_{client.box.instance.replace('-', '')[:16]}=")
     assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= {part.strip() for part in header.split(";")}

@@ -83,7 +83,7 @@ def test_no_secret_is_in_the_log_of_the_process(client, read, tmp_path, monkeypa
         assert not [secret for secret in secrets if secret.encode() in path.read_bytes()], path
 
 
-def test_equal_seeds_give_different_keys_codes_tokens_and_cookies(tmp_path, own, read):
+def test_threat_38_equal_seeds_give_different_keys_codes_tokens_and_cookies(tmp_path, own, read):
     with Sandbox(data_dir=tmp_path / "other", settings=SandboxSettings(seed=1)) as other, requests.Session() as http:
         assert own.box.settings.seed == other.settings.seed
         assert own.box.ledger.invoices == other.ledger.invoices
