@@ -1,7 +1,30 @@
 """What holds for all tests."""
 
+import gc
 import signal
+import threading
+import warnings
+from collections.abc import Iterator
+
+import pytest
 
 # A shell starts what it runs in the background with Ctrl-C ignored, and programs inherit that. Here it is tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def swept() -> Iterator[None]:
+    """For tests that interrupt at any instant: between two lines, even a `with` cannot close what it has just opened.
+
+    What such an interrupt leaves ends by itself, at its deadline or with the next garbage collection. It is ended here,
+    so that it is not taken for another test's.
+    """
+    yield
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer) and thread.name == "lexoffice-nb deadline":
+            thread.cancel()
+            thread.join(5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

@@ -18,6 +18,8 @@ from lexoffice_nb import LexofficeSession, Provider, errors
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.usefixtures("swept")
+
 INSIDE = ("lexoffice_nb.", "requests.", "urllib3.", "http.client")
 NOT_DATA = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.FrameType)
 

@@ -42,7 +42,7 @@ def eventually(what: Callable[[], object], seconds: float = 10) -> None:
     """Waits until something is so."""
     end = time.monotonic() + seconds
     while not what():
-        assert time.monotonic() < end, "it did not become so"
+        assert time.monotonic() < end, f"it did not become so; threads: {our_threads()}"
         time.sleep(0.02)
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tests.oauth import misbehaving
     from tests.oauth.conftest import StartProvider
 
+pytestmark = pytest.mark.usefixtures("swept")
+
 OURS = str(Path(oauth.__file__).parent)
 SHIELD = errors.__file__
 LIBRARIES = ("requests.", "urllib3.")
