@@ -129,8 +129,9 @@ _CARD = (
     "font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:var(--jp-ui-font-size1,13px);line-height:1.5"
 )
 _LIST = "display:grid;grid-template-columns:max-content 1fr;gap:4px 16px;margin:0"
-_TERM = f"color:{_QUIET};font-weight:400;margin:0;text-align:left"
-_VALUE = "margin:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums;"
+# JupyterLab floats what is in a list of terms and gives it a share of the width: here the grid does that.
+_TERM = f"float:none;width:auto;white-space:nowrap;color:{_QUIET};font-weight:400;margin:0;text-align:left"
+_VALUE = "float:none;width:auto;margin:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums;"
 _MARKS = {
     "granted": "<span aria-hidden='true'>✓</span>",
     "refused": "<span aria-hidden='true'>✗</span>",

@@ -172,13 +172,13 @@ class TestAProfileThatHasNoEnd:
         attempt.provider = replace(attempt.provider, api_base=dripping.origin)
         begun = time.monotonic()
         assert LexofficeSession.from_login(attempt).account.person == "Erika Muster"
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 8  # what drips does so for ten seconds
 
     def test_does_not_hold_the_check_of_a_key(self, provider, dripping):
         begun = time.monotonic()
         with pytest.raises(errors.ServerTrouble) as refused:
             LexofficeSession.from_api_key("key", replace(provider, api_base=dripping.origin))
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 8  # what drips does so for ten seconds
         assert refused.value.code == "api_timeout"
 
     def test_does_not_fill_the_memory(self, attempt, bombing):
