@@ -11,12 +11,12 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
+import requests
+
 from lexoffice_nb.oauth.quiet import QuietAdapter
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    import requests
 
 
 class Deadline:
@@ -54,6 +54,17 @@ class Deadline:
         for connection in tuple(self._connections):
             with contextlib.suppress(OSError):  # closed already
                 connection.shutdown(socket.SHUT_RDWR)
+
+
+class OneAnswerSession(requests.Session):
+    """A session that looks at no redirect.
+
+    Even where it follows none, requests reads its whole body, however long, and fails on a `Location` that is no URL.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Gives None: the caller sees the answer as it is."""
+        return None
 
 
 class DeadlineAdapter(QuietAdapter):

@@ -216,14 +216,15 @@ def fetch(
         LoginError: `unreachable`, `timeout`, `tls` or `too_large`, with the stage.
     """
     import requests
+    import urllib3
 
-    from lexoffice_nb.oauth.deadline import Deadline, DeadlineAdapter
+    from lexoffice_nb.oauth.deadline import Deadline, DeadlineAdapter, OneAnswerSession
 
     host = Origin.of(url).host
     begun = time.monotonic()
     deadline = Deadline(DEADLINE_SECONDS)
     try:
-        with deadline, requests.Session() as session:
+        with deadline, OneAnswerSession() as session:
             session.trust_env = False
             refuse_cookies(session)
             for scheme in PORTS:
@@ -250,8 +251,8 @@ def fetch(
         code = "tls"
     except (requests.exceptions.Timeout, TimeoutError):
         code = "timeout"
-    except (requests.exceptions.RequestException, OSError):
-        code = "unreachable"
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError):
+        code = "unreachable"  # urllib3's own: a host with an empty or an endless label
     if deadline.over:
         code = "timeout"  # whatever the end of its connection looked like
     raise LoginError(code, stage=stage, host=host, seconds=max(1, round(time.monotonic() - begun)))

@@ -67,7 +67,14 @@ def from_server(value: object, limit: int = FROM_SERVER_LIMIT) -> str:
 
     Control characters, escape sequences and bidirectional marks go; white space is folded; `://` loses its meaning.
     """
-    raw = value if isinstance(value, str) else repr(value)
+    raw = value if isinstance(value, str) else _repr(value)
     printable = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in raw[: 8 * limit])
     harmless = _LINKABLE.sub(lambda match: f"[{match[0]}]", " ".join(printable.split()))
     return harmless if len(harmless) <= limit else harmless[: limit - 1] + "…"
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or a number with too many digits
+        return type(value).__name__
