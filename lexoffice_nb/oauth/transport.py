@@ -278,7 +278,7 @@ def read_whole(response: requests.Response, limit: int) -> bytes | None:
                 return None
     except urllib3.exceptions.ReadTimeoutError:
         raise TimeoutError from None
-    except urllib3.exceptions.HTTPError:
+    except (urllib3.exceptions.HTTPError, ValueError):  # ValueError: a chunk of a negative length, from http.client
         raise OSError from None
     return bytes(body)
 

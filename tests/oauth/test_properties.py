@@ -461,6 +461,7 @@ METADATA = {"issuer": st.just(ISSUER), **dict.fromkeys(provider.ENDPOINTS, st.ju
 @holds_for(octets=answers(octets_of(objects(**METADATA))))
 @example(octets=b"HTTP/1.1 302 x\r\nLocation: \xff\r\n\r\n")
 @example(octets=b"HTTP/1.1 301 x\r\nLocation: http://[\r\n\r\n")
+@example(octets=b"HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n-1e999")
 def test_any_octets_describe_a_provider_or_are_refused(octets: bytes, server: Server) -> None:
     server.octets = octets.replace(ISSUER.encode(), server.url.encode())
     if (found := told(lambda: Provider.discover(server.url), DiscoveryError)) is not None:
