@@ -18,7 +18,10 @@ from lexoffice_nb import LexofficeSession, Provider, errors
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.usefixtures("swept")
+pytestmark = [
+    pytest.mark.usefixtures("swept"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # the socket of a request that was interrupted
+]
 
 INSIDE = ("lexoffice_nb.", "requests.", "urllib3.", "http.client")
 NOT_DATA = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.FrameType)

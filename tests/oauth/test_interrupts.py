@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from tests.oauth import misbehaving
     from tests.oauth.conftest import StartProvider
 
-pytestmark = pytest.mark.usefixtures("swept")
+pytestmark = [
+    pytest.mark.usefixtures("swept"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # the socket of a request that was interrupted
+]
 
 OURS = str(Path(oauth.__file__).parent)
 SHIELD = errors.__file__
