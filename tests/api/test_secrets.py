@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.usefixtures("swept"),
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # the socket of a request that was interrupted
+    # What is interrupted while it is made, a socket or http.client's response, is unmade by the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 INSIDE = ("lexoffice_nb.", "requests.", "urllib3.", "http.client")

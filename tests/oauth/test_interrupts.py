@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.usefixtures("swept"),
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # the socket of a request that was interrupted
+    # What is interrupted while it is made, a socket or http.client's response, is unmade by the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 OURS = str(Path(oauth.__file__).parent)
