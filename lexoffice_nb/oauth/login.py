@@ -16,7 +16,7 @@ from lexoffice_nb.oauth.pkce import code_challenge, new_code_verifier
 from lexoffice_nb.oauth.provider import Provider
 from lexoffice_nb.oauth.token_endpoint import TokenAnswer, TokenEndpoint
 from lexoffice_nb.oauth.tokens import Secret, TokenSet
-from lexoffice_nb.oauth.transport import is_allowed, is_loopback
+from lexoffice_nb.oauth.transport import is_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -213,8 +213,3 @@ def _needed(value: str | None, code: str) -> str:
     if not value:
         raise LoginError(code)
     return value
-
-
-def is_loopback_redirect(uri: str) -> bool:
-    """Tells whether a redirect URI is one that a listener on this machine can serve (RFC 8252 section 7.3)."""
-    return urlsplit(uri).scheme == "http" and is_loopback(uri)

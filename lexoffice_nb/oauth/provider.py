@@ -48,7 +48,6 @@ OWN_PARAMETERS = frozenset(
         "state",
     }
 )
-CLIENT_AUTHENTICATIONS = ("none", "client_secret_basic", "client_secret_post")
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,6 @@ TEXTS = {
     "card.key.hint": "Der Schlüssel wird gleich nach dem Einfügen geprüft. "
     "Er bleibt im Arbeitsspeicher dieses Kernels und wird nirgends abgelegt.",
     "card.key.page": "Seite für API-Schlüssel öffnen",
-    "card.key.note": "Einen Schlüssel erzeugen Sie beim Anbieter auf der Seite für API-Schlüssel.",
     "card.proxy": "Anfragen an diesen Anbieter laufen über den Proxy {proxy}.",
     "card.ca": "Zertifikate werden anhand von {path} geprüft; diesen Pfad gibt eine Umgebungsvariable vor.",
     "card.same_tab": "Kommen Sie danach hierher zurück; die Karte aktualisiert sich von selbst.",
@@ -393,8 +392,6 @@ TEXTS = {
     "Die Datei des Notebooks und der Verlauf bewahren sie auf.",
     "secret_in_cell.next": "Löschen Sie die Angabe in der Zelle, ersetzen Sie sie beim Anbieter und fügen Sie die neue "
     "in die Karte ein; oder setzen Sie LEXOFFICE_API_KEY oder LEXOFFICE_CLIENT_SECRET, bevor der Kernel startet.",
-    "callback_interrupted": "Die Anmeldung wurde unterbrochen, bevor ihre Antwort geprüft war.",
-    "callback_interrupted.next": "Öffnen Sie den neuen Anmeldelink; das dauert nur wenige Sekunden.",
     "key_empty": "Es wurde nichts eingefügt.",
     "key_empty.next": "Kopieren Sie den Schlüssel von der Seite des Anbieters für API-Schlüssel und fügen Sie ihn ein.",
     "key_malformed": "Das ist kein API-Schlüssel: Ein Schlüssel ist ein Wort ohne Leerzeichen.",
