@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lexoffice_nb.oauth.provider import Provider
 
 USERINFO_LIMIT = 256 * 1024
+LONGEST_KEY = 4096
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,8 @@ def _check_form(key: Secret) -> None:
     plain = key.reveal()
     if not plain:
         raise LoginError("key_empty", stage="token")
-    if not plain.isascii() or not plain.isprintable() or " " in plain:
+    # More of its shape is the vendor's own affair (RFC 6750 section 2.1).
+    if not plain.isascii() or not plain.isprintable() or " " in plain or len(plain) > LONGEST_KEY:
         raise LoginError("key_malformed", stage="token")
 
 

@@ -25,7 +25,6 @@ from lexoffice_nb.notebook.sign_in_request import (
     SignInRequest,
     find_provider,
     provider_shown,
-    read_key,
 )
 from lexoffice_nb.oauth.login import ATTEMPT_SECONDS, LexofficeLogin
 from lexoffice_nb.oauth.tokens import Secret
@@ -254,7 +253,7 @@ class LoginFlow(HasTraits):
         if provider is None:
             raise LoginError("sandbox_not_running")
         try:
-            self.session.adopt_key(read_key(key), provider)
+            self.session.adopt_key(Secret(key.reveal().strip()), provider)
         except Unauthorized:
             raise LoginError("key_wrong", stage="token", provider=provider_shown(self.request, provider)) from None
 

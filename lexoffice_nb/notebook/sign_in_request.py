@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from lexoffice_nb.errors import DiscoveryError, LoginError, SandboxError, shielded
+from lexoffice_nb.errors import DiscoveryError, SandboxError
 from lexoffice_nb.oauth.provider import Provider
-from lexoffice_nb.oauth.tokens import Secret
 from lexoffice_nb.oauth.transport import Origin
 from lexoffice_nb.receipt import provider_title
 from lexoffice_nb.texts import from_server
 
-LONGEST_KEY = 4096
+if TYPE_CHECKING:
+    from lexoffice_nb.oauth.tokens import Secret
+
 LONGEST_HOST = 253  # a host is shown whole: its end says whose it is
 
 
@@ -40,21 +42,6 @@ class GivenSecrets:
 
     client_secret: Secret | None = None
     api_key: Secret | None = None
-
-
-@shielded
-def read_key(pasted: Secret) -> Secret:
-    """Gives the API key in what was pasted.
-
-    Raises:
-        LoginError: if it is empty or cannot be a key. Its shape is the vendor's own affair (RFC 6750 section 2.1).
-    """
-    key = pasted.reveal().strip()
-    if not key:
-        raise LoginError("key_empty", stage="token")
-    if not key.isascii() or not key.isprintable() or " " in key or len(key) > LONGEST_KEY:
-        raise LoginError("key_malformed", stage="token")
-    return Secret(key)
 
 
 def find_provider(request: SignInRequest) -> Provider:
