@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test soak lint bench clean
+.PHONY: help setup lab test soak docs lint bench clean mutants
 
 PYTHON ?=
 LAB_ARGS ?=
@@ -35,11 +35,18 @@ test: lint  ## run the linters, then every test (JupyterLab and Chromium include
 soak: setup  ## run the tests that take long
 	@$(PY) -m pytest -m soak $(PYTEST_ARGS)
 
+docs: setup  ## run the tests of the conformance table and write docs/conformance.md; fails unless all cases passed
+	@$(PY) -m pytest --numprocesses 2 --dist loadfile -m "case and not soak" --conformance=docs/conformance.md $(PYTEST_ARGS)
+	@! grep -E "\| (FAILED|not run) \|" docs/conformance.md
+
 lint: setup  ## check style, types and the direction of imports
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+mutants: setup  ## remove one check at a time and print the test that notices
+	@$(PY) tools/mutants.py
 
 bench: setup  ## measure, side by side with the peers
 	@for program in benchmarks/*.py; do $(PY) "$$program" || exit 1; done

@@ -84,9 +84,15 @@ def _rebuild(kind: type[LexofficeError], code: str, values: Mapping[str, object]
 
 
 class LoginError(LexofficeError):
-    """Signing in, staying signed in or signing out did not work."""
+    """Signing in, staying signed in or signing out did not work.
+
+    Attributes:
+        stage: where: discovery, authorize, callback, token, id_token, userinfo, refresh or revocation.
+        sent: whether a request that got no answer may have reached the provider all the same.
+    """
 
     default_stage: ClassVar[str] = "authorize"
+    sent: bool = True
 
     def __init__(self, code: str, *, stage: str | None = None, **values: object) -> None:
         self.stage = stage or self.default_stage

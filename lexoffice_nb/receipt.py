@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING
 
-from lexoffice_nb.texts import from_server, has_text, text
+from lexoffice_nb.texts import clock, from_server, has_text, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 # Granted names that stand for what was asked under another name: the vendor's server answers with its old pair.
 LEGACY_SCOPE = frozenset({"read", "write"})
@@ -54,18 +54,20 @@ class Receipt:
     expires_at: datetime | None
     renewable: bool
     kind: str
-    shipped: bool = True
+    source: str = "shipped"  # of the provider: see `Provider.source`
 
     def line(self) -> str:
         """One line of plain text."""
         if not self.signed_in:
             return text("receipt.line.out")
         who = self.company or self.person or self.provider
-        return text("receipt.line.in", who=who, provider=self.provider_title(), until=self.until())
+        return text(
+            "receipt.line.in", who=who, provider=labelled(self.provider_title(), self.source), until=self.until()
+        )
 
     def provider_title(self) -> str:
         """The provider's name in the person's language."""
-        return provider_title(self.provider_name, self.provider, shipped=self.shipped)
+        return provider_title(self.provider_name, self.provider, shipped=self.source == "shipped")
 
     def until(self) -> str:
         """Until when, and what happens then, in words."""
@@ -84,7 +86,7 @@ class Receipt:
         rows = [
             Row(text("receipt.company"), self.company, strong=True),
             Row(text("receipt.person"), person),
-            Row(text("receipt.provider"), self.provider_title()),
+            Row(text("receipt.provider"), labelled(self.provider_title(), self.source)),
             Row(text("receipt.host"), self.host, mono=True),
             Row(text("receipt.until"), self.until()),
             Row(text("receipt.renewal"), text(renewal)),
@@ -167,16 +169,14 @@ def _covers(granted: Sequence[str], name: str) -> bool:
     return legacy and ("write" in granted or not name.endswith(".write"))
 
 
+def labelled(title: str, source: str) -> str:
+    """Says who chose a provider that did not come with the package."""
+    return title if source == "shipped" or not title else text(f"card.provider.{source}", provider=title)
+
+
 def provider_title(name: str, title: str, *, shipped: bool = True) -> str:
     """The provider's name in the person's language, where the package knows one.
 
     One that is not `shipped` is called what it calls itself: its name is a host, which anybody can choose.
     """
     return text(f"provider.{name}") if shipped and has_text(f"provider.{name}") else title
-
-
-def clock(moment: datetime) -> str:
-    """A moment as a person reads it: the time, with the day where it is not today."""
-    here = moment.astimezone()
-    today = datetime.now(UTC).astimezone().date()
-    return here.strftime("%H:%M") if here.date() == today else here.strftime(text("date_and_time"))

@@ -6,14 +6,16 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from lexoffice_nb.api.client import ApiSession
 from lexoffice_nb.errors import ApiError, LoginError, NotAllowed, SignedOut, UserinfoError, shielded
 from lexoffice_nb.oauth.token_source import TokenSource
 from lexoffice_nb.oauth.tokens import Secret, TokenSet
-from lexoffice_nb.oauth.transport import Origin, fetch
+from lexoffice_nb.oauth.transport import Origin, is_allowed
+from lexoffice_nb.oauth.userinfo import userinfo
 from lexoffice_nb.receipt import Receipt
-from lexoffice_nb.texts import from_server
+from lexoffice_nb.texts import current_language, from_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from lexoffice_nb.oauth.login import LexofficeLogin
     from lexoffice_nb.oauth.provider import Provider
 
-USERINFO_LIMIT = 256 * 1024
 LONGEST_KEY = 4096
 
 
@@ -49,6 +50,7 @@ class LexofficeSession(ApiSession):
         self.account = Account()
         self.asked: tuple[str, ...] = ()
         self.kind = "oauth"
+        self._client_id: str | None = None
         self._when_forgotten: Callable[[], None] = lambda: None
 
     @classmethod
@@ -82,6 +84,7 @@ class LexofficeSession(ApiSession):
         source.adopt(attempt)
         self._point_to(source, attempt.provider.api_base)
         self.provider, self.asked, self.kind = attempt.provider, attempt.scopes, "oauth"
+        self._client_id = attempt.client_id
         self._identify()
 
     def adopt_key(self, key: Secret, provider: Provider) -> None:
@@ -107,6 +110,7 @@ class LexofficeSession(ApiSession):
                     raise
         self._point_to(source, provider.api_base)
         self.provider, self.asked, self.kind = provider, (), "key"
+        self._client_id = None
         self.account = _account(profile, {})
 
     def _identify(self) -> None:
@@ -118,8 +122,9 @@ class LexofficeSession(ApiSession):
         self.account = _account(profile, claims)
         if not self.account.person and claims:
             # With the code flow most providers give names and e-mail here only (OpenID Connect Core section 5.4).
+            # A 401 renews nothing here: a renewal that is refused would end the sign-in that has just been made.
             with suppress(LoginError):
-                claims = {**self.userinfo(), **claims}
+                claims = {**_userinfo(self._source, self._source.access_token()), **claims}
             self.account = _account(profile, claims)
 
     @property
@@ -156,29 +161,37 @@ class LexofficeSession(ApiSession):
 
     @shielded
     def userinfo(self) -> Mapping[str, Any]:
-        """Asks the provider who is signed in (OpenID Connect Core section 5.3).
+        """Asks the provider who is signed in (OpenID Connect Core section 5.3); one renewal on a 401.
 
         Raises:
             SignedOut: if nobody is signed in.
             UserinfoError: if there is no such endpoint, or its answer is not to be believed.
             LoginError: if the provider does not answer.
         """
-        token = self._source.access_token()
-        endpoint = self.provider.userinfo_endpoint if self.provider else None
-        if not endpoint:
-            raise UserinfoError("userinfo_none")
-        headers = {"Authorization": Secret(f"Bearer {token.reveal()}")}
-        answer = fetch("GET", endpoint, stage="userinfo", limit=USERINFO_LIMIT, headers=headers)
+        source = self._source
+        token = source.access_token()
         try:
-            claims = answer.json() if answer.status == 200 else None
-        except ValueError:
-            claims = None
-        if not isinstance(claims, dict):
-            raise UserinfoError("userinfo_unreadable", host=Origin.of(endpoint).host, status=answer.status)
-        subject = claims.get("sub")
-        if not isinstance(subject, str) or not subject or subject != self.tokens.claims.get("sub"):
-            raise UserinfoError("userinfo_sub")
-        return claims
+            return _userinfo(source, token)
+        except UserinfoError as error:
+            if error.values.get("status") != 401 or not source.renewable:
+                raise
+        return _userinfo(source, source.renew(token))
+
+    @property
+    def end_session_url(self) -> str | None:
+        """Where the person signs out of the provider itself (OpenID Connect RP-Initiated Logout 1.0 section 2).
+
+        For a person to open, before or after `logout()`; None where the provider has no such page, or for an API key.
+        It never carries an `id_token_hint`: that is a token, and a URL is seen by many. So the page may ask whether
+        it is meant.
+        """
+        endpoint = self.provider.end_session_endpoint if self.provider else None
+        if not endpoint or not self._client_id or not is_allowed(endpoint):
+            return None
+        ours = {"client_id": self._client_id, "ui_locales": current_language()}
+        parts = urlsplit(endpoint)
+        theirs = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in ours]
+        return parts._replace(query=urlencode([*theirs, *ours.items()]), fragment="").geturl()
 
     def logout(self) -> list[LoginError]:
         """Revokes the refresh token, then the access token, and forgets everything.
@@ -221,7 +234,7 @@ class LexofficeSession(ApiSession):
             expires_at=tokens.expires_at if tokens else None,
             renewable=self._source.renewable,
             kind=self.kind,
-            shipped=self.provider.shipped if self.provider else False,
+            source=self.provider.source if self.provider else "notebook",
         )
 
     def __repr__(self) -> str:
@@ -235,6 +248,15 @@ def _host(provider: Provider | None) -> str:
     if provider is None:
         return ""
     return str(Origin.of(provider.api_base)).split("://", 1)[-1]
+
+
+def _userinfo(source: TokenSource, token: Secret) -> Mapping[str, Any]:
+    """Asks where the token came from, whoever else the session has signed in meanwhile."""
+    sign_in, subject = source.sign_in, source.tokens.claims.get("sub")
+    if sign_in.endpoint is None:
+        raise UserinfoError("userinfo_none")
+    provider, client_id = sign_in.endpoint.provider, sign_in.endpoint.client_id
+    return userinfo(provider, sign_in.keys, client_id, token, subject if isinstance(subject, str) else "")
 
 
 def _check_form(key: Secret) -> None:

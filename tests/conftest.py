@@ -2,11 +2,14 @@
 
 import gc
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
 
 import pytest
+
+pytest_plugins = ["tests.conformance.plugin"]
 
 # A shell starts what it runs in the background with Ctrl-C ignored, and programs inherit that. Here it is tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -28,3 +31,11 @@ def swept() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _no_memory_of_providers() -> Iterator[None]:
+    """Descriptions of providers are kept for the session, and a port may be another test's next time."""
+    yield
+    if module := sys.modules.get("lexoffice_nb.oauth.metadata"):
+        module.forget_metadata()

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lexoffice_nb.receipt import Receipt, clock, provider_title, scope_lines
-from lexoffice_nb.texts import use_language
+from lexoffice_nb.receipt import Receipt, provider_title, scope_lines
+from lexoffice_nb.texts import clock, use_language
 
 HOSTILE = "<img src=x onerror=alert(1)>' onclick='x\"><script>alert(1)</script>"
 RECEIPT = Receipt(
@@ -156,7 +156,7 @@ class TestScopes:
 def test_a_title_of_ours_is_given_to_providers_of_ours_alone():
     assert provider_title("sandbox", "Somebody") == provider_title("sandbox", "Somebody", shipped=True) != "Somebody"
     assert provider_title("sandbox", "Somebody", shipped=False) == "Somebody"
-    assert "Somebody" in replace(RECEIPT, shipped=False).line()
+    assert "Somebody" in replace(RECEIPT, source="notebook").line()
     assert "Somebody" not in RECEIPT.line()
 
 

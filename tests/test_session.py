@@ -16,6 +16,7 @@ import pytest
 
 from lexoffice_nb import LexofficeLogin, LexofficeSession, Provider, Secret, errors
 from lexoffice_nb.sandbox.person import sign_in
+from lexoffice_nb.texts import use_language
 from tests.api.conftest import (  # noqa: F401 - fixtures
     CALLBACK,
     Answer,
@@ -44,6 +45,14 @@ def attempt(provider):
 
 def token_paths(box):
     return [r.path for r in box.requests if r.path.startswith("/connect/") and r.method == "POST"]
+
+
+def ask_at(session, url):
+    """Has the provider that the tokens are from name another place for userinfo."""
+    source = session._source
+    endpoint = source.sign_in.endpoint
+    provider = replace(endpoint.provider, userinfo_endpoint=url)
+    source._sign_in = replace(source.sign_in, endpoint=replace(endpoint, provider=provider))
 
 
 class TestFromLogin:
@@ -283,6 +292,64 @@ class TestLogout:
         assert not session.signed_in
 
 
+class TestEndSessionUrl:
+    """RP-Initiated Logout 1.0 section 2, for a person to open."""
+
+    @pytest.fixture
+    def signing_out_at(self, attempt):
+        """Makes a session whose provider has a sign-out page."""
+
+        def make(endpoint):
+            attempt.handle_callback(sign_in(attempt.get_login_url()))
+            attempt.provider = replace(attempt.provider, end_session_endpoint=endpoint)
+            return LexofficeSession.from_login(attempt)
+
+        return make
+
+    def test_says_who_we_are_and_in_which_language_and_nothing_else(self, signing_out_at):
+        session = signing_out_at("https://idp.example/end")
+        assert session.end_session_url == "https://idp.example/end?client_id=lexoffice-nb&ui_locales=en"
+        use_language("de")
+        assert session.end_session_url == "https://idp.example/end?client_id=lexoffice-nb&ui_locales=de"
+
+    def test_carries_no_token(self, signing_out_at):
+        session = signing_out_at("https://idp.example/end")
+        tokens = session.tokens
+        for secret in (tokens.id_token, tokens.access_token, tokens.refresh_token):
+            assert secret.reveal() not in session.end_session_url
+        assert "hint" not in session.end_session_url
+
+    @pytest.mark.parametrize("forget", [LexofficeSession.logout, LexofficeSession.forget])
+    def test_stays_after_log_out(self, signing_out_at, forget):
+        session = signing_out_at("https://idp.example/end")
+        before = session.end_session_url
+        forget(session)
+        assert session.end_session_url == before is not None
+
+    def test_keeps_the_parameters_of_the_page_and_says_ours_once(self, signing_out_at):
+        session = signing_out_at("https://idp.example/end?tenant=a%26b&empty=&client_id=x&ui_locales=tlh#part")
+        assert session.end_session_url == (
+            "https://idp.example/end?tenant=a%26b&empty=&client_id=lexoffice-nb&ui_locales=en"
+        )
+
+    @pytest.mark.parametrize(
+        "endpoint",
+        [None, "", "http://idp.example/end", "javascript:alert(1)", 'https://idp.example/"><script>', "https://a@b/"],
+    )
+    def test_is_none_where_there_is_no_page_that_may_be_opened(self, signing_out_at, endpoint):
+        assert signing_out_at(endpoint).end_session_url is None
+
+    def test_is_none_for_a_key_and_before_any_sign_in(self, box, provider):
+        assert LexofficeSession().end_session_url is None
+        there = replace(provider, end_session_endpoint="https://idp.example/end")
+        assert LexofficeSession.from_api_key(box.make_api_key(), there).end_session_url is None
+
+    def test_is_none_for_a_key_after_a_sign_in(self, box, signing_out_at):
+        session = signing_out_at("https://idp.example/end")
+        session.adopt_key(Secret(box.make_api_key()), session.provider)
+        assert session.end_session_url is None
+
+
 class TestUserinfo:
     def test_says_who_is_signed_in(self, session):
         assert session.userinfo()["sub"] == session.tokens.claims["sub"]
@@ -293,6 +360,13 @@ class TestUserinfo:
             LexofficeSession.from_api_key(box.make_api_key(), provider).userinfo()
         assert refused.value.code == "userinfo_none"
 
+    def test_of_an_api_key_is_not_asked_for(self, box, provider, server):
+        there = replace(provider, userinfo_endpoint=f"{server.url}/userinfo")
+        with pytest.raises(errors.UserinfoError) as refused:
+            LexofficeSession.from_api_key(box.make_api_key(), there).userinfo()
+        assert refused.value.code == "userinfo_none"
+        assert server.seen == []
+
     @pytest.mark.parametrize(
         ("answer", "code"),
         [
@@ -301,13 +375,13 @@ class TestUserinfo:
             (Answer.of({"sub": None}), "userinfo_sub"),
             (Answer.of([]), "userinfo_unreadable"),
             (Answer(200, b"<html>"), "userinfo_unreadable"),
-            (Answer(401), "userinfo_unreadable"),
+            (Answer(403), "userinfo_unreadable"),
             (Answer(302, headers={"Location": "http://127.0.0.1:1/"}), "userinfo_unreadable"),
         ],
     )
     def test_that_is_not_to_be_believed_is_refused(self, session, server, answer, code):
         server.answers["/userinfo"] = [answer]
-        session.provider = replace(session.provider, userinfo_endpoint=f"{server.url}/userinfo")
+        ask_at(session, f"{server.url}/userinfo")
         with pytest.raises(errors.UserinfoError) as refused:
             session.userinfo()
         assert refused.value.code == code
@@ -320,7 +394,7 @@ class TestUserinfo:
         attempt.handle_callback(sign_in(attempt.get_login_url()))
         session = LexofficeSession.from_login(attempt)
         server.answers["/userinfo"] = [Answer.of(answer)]
-        session.provider = replace(session.provider, userinfo_endpoint=f"{server.url}/userinfo")
+        ask_at(session, f"{server.url}/userinfo")
         with pytest.raises(errors.UserinfoError) as refused:
             session.userinfo()
         assert refused.value.code == "userinfo_sub"
@@ -330,7 +404,7 @@ class TestUserinfo:
         source = session._source
         source._tokens = replace(source.tokens, claims={"sub": sub})
         server.answers["/userinfo"] = [Answer.of({"sub": sub})]
-        session.provider = replace(session.provider, userinfo_endpoint=f"{server.url}/userinfo")
+        ask_at(session, f"{server.url}/userinfo")
         with pytest.raises(errors.UserinfoError) as refused:
             session.userinfo()
         assert refused.value.code == "userinfo_sub"
@@ -365,12 +439,12 @@ def test_many_threads_share_one_session(session):
         assert list(pool.map(ask, range(32))) == alone * 8
 
 
-@pytest.mark.parametrize("shipped", [True, False])
-def test_the_receipt_says_whether_the_provider_came_with_the_package(box, attempt, shipped):
-    attempt.provider = replace(attempt.provider, shipped=shipped, title="Somebody")
+@pytest.mark.parametrize("source", ["shipped", "notebook"])
+def test_the_receipt_says_whether_the_provider_came_with_the_package(box, attempt, source):
+    attempt.provider = replace(attempt.provider, source=source, title="Somebody")
     attempt.handle_callback(sign_in(attempt.get_login_url()))
     receipt = LexofficeSession.from_login(attempt).receipt()
-    assert ("Somebody" in receipt.line()) is not shipped
+    assert ("Somebody" in receipt.line()) is (source == "notebook")
 
 
 def test_the_receipt_names_what_was_not_granted(box, signed_in):

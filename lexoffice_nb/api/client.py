@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import re
+import time
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
@@ -16,7 +17,8 @@ from lexoffice_nb.api.brief import BriefAdapter
 from lexoffice_nb.api.refusals import path_of, refusal, trouble
 from lexoffice_nb.api.response import ApiResponse
 from lexoffice_nb.api.signing import SigningAdapter, without_credentials
-from lexoffice_nb.errors import DiscoveryError, Invalid, ServerTrouble, SignedOut
+from lexoffice_nb.errors import DiscoveryError, Invalid, LexofficeError, ServerTrouble, SignedOut
+from lexoffice_nb.log import log, redact_others
 from lexoffice_nb.oauth.bearer import Bearer
 from lexoffice_nb.oauth.deadline import Deadline
 from lexoffice_nb.oauth.quiet import make_quiet
@@ -44,6 +46,7 @@ class ApiSession(requests.Session):
     """
 
     def __init__(self, source: TokenSource, api_base: str | None = None) -> None:
+        redact_others()
         super().__init__()
         self.trust_env = False
         self._source = source
@@ -128,10 +131,19 @@ class ApiSession(requests.Session):
         """
         self._require_sign_in()
         options["timeout"] = options.get("timeout") or TIMEOUT_SECONDS
+        path, begun = path_of(request.url), time.monotonic()
+        log.debug("api: %s %s%s", request.method, Origin.of(request.url or ""), path)
         try:
-            return super().send(without_credentials(request), **options)
+            response = super().send(without_credentials(request), **options)
         except requests.exceptions.RequestException as error:
             problem = trouble(error, request.url)
+        except LexofficeError as error:
+            log.debug("api: %s %s failed (%s) after %.0f ms", request.method, path, error.code, _since(begun))
+            raise
+        else:
+            log.debug("api: %s %s: HTTP %s in %.0f ms", request.method, path, response.status_code, _since(begun))
+            return response
+        log.debug("api: %s %s failed (%s) after %.0f ms", request.method, path, problem.code, _since(begun))
         raise problem
 
     def read_briefly(self, path: str) -> Any:
@@ -183,3 +195,7 @@ class ApiSession(requests.Session):
         raise TypeError(
             "A session cannot be pickled or copied, because it holds tokens: sign in again where it is needed."
         )
+
+
+def _since(begun: float) -> float:
+    return (time.monotonic() - begun) * 1000

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from lexoffice_nb.notebook.sign_in_request import LONGEST_HOST, provider_shown
+from lexoffice_nb.notebook.sign_in_request import LONGEST_HOST, provider_shown, unconfirmed
 from lexoffice_nb.oauth.transport import Origin, ca_bundle, is_loopback, proxy_host
-from lexoffice_nb.receipt import scope_lines
+from lexoffice_nb.receipt import labelled, scope_lines
 from lexoffice_nb.texts import current_language, from_server, text
 
 if TYPE_CHECKING:
@@ -49,11 +49,18 @@ def card(flow: LoginFlow) -> dict[str, Any]:
         "scopes": _scopes(flow, state, receipt),
         "link": _link(flow, state),
         "box": _box(flow, state),
-        "problem": {"what": flow.problem.what(), "next": flow.problem.next()} if flow.problem else None,
+        "problem": _problem(flow, state),
         "notes": _notes(flow, state),
         "actions": _actions(flow, state),
         "texts": {"disconnected": text("card.disconnected")},
     }
+
+
+def _problem(flow: LoginFlow, state: str) -> dict[str, str] | None:
+    problem = flow.problem
+    if state == "waiting" and flow.asks == "confirmation":
+        problem = unconfirmed(flow.request)
+    return {"what": problem.what(), "next": problem.next()} if problem else None
 
 
 def _icon(flow: LoginFlow, state: str) -> str:
@@ -63,21 +70,22 @@ def _icon(flow: LoginFlow, state: str) -> str:
 def _status(flow: LoginFlow, state: str) -> str:
     if state == "ready" and flow.request.at_sandbox:
         return text("status.ready.sandbox")
+    if state == "waiting" and flow.asks != "callback" and not (flow.problem and flow.asks == "key"):
+        return text(f"status.asks.{flow.asks}")
     if state == "waiting" and flow.problem:
         return text("status.refused_open")
-    if state == "waiting" and flow.request.api_key:
-        return text("status.key")
     return text(f"status.{state}")
 
 
 def _rows(flow: LoginFlow, state: str) -> list[dict[str, Any]]:
     provider = flow.provider
+    if state == "waiting" and flow.asks == "confirmation":
+        host = from_server(flow.request.host, LONGEST_HOST)
+        shown = provider_shown(flow.request)
+        return [_row("card.provider", shown), _row("card.host", host, mono=True), *_variable(flow)]
     if provider is None or state in _BARE:
         return []
-    shown = provider_shown(flow.request, provider)
-    if not provider.shipped:
-        shown = text("card.provider.chosen", provider=shown)
-    rows = [_row("card.provider", shown)]
+    rows = [_row("card.provider", labelled(provider_shown(flow.request, provider), provider.source))]
     if flow.request.api_key:
         host = from_server(provider.api_base.split("://", 1)[-1], LONGEST_HOST)
         return [*rows, _row("receipt.host", host, mono=True), *_key_rows(flow), *_variable(flow)]
@@ -121,7 +129,7 @@ def _link(flow: LoginFlow, state: str) -> dict[str, Any] | None:
     label = "card.link"
     if flow.request.api_key and flow.provider and state in ("waiting", "failed"):
         href, label = flow.provider.key_page or "", "card.key.page"
-    if not href or state in ("signed_in", *_BARE):
+    if not href or state in ("signed_in", *_BARE) or (state == "waiting" and flow.asks not in ("callback", "key")):
         return None
     return {
         "href": href,
@@ -137,12 +145,13 @@ def _box(flow: LoginFlow, state: str) -> dict[str, Any] | None:
     if state not in ("waiting", "exchanging", "failed") or flow.provider is None:
         return None
     shared = {"sent": text("card.box.sent"), "too_long": text("card.box.too_long"), "primary": False}
-    if flow.request.api_key:
+    if flow.request.api_key or (state == "waiting" and flow.asks == "client_secret"):
+        kind = "key" if flow.request.api_key else "client_secret"
         return {
             **shared,
-            "kind": "key",
-            "label": text("card.key.box"),
-            "hint": text("card.key.hint"),
+            "kind": kind,
+            "label": text(f"card.{kind}.box"),
+            "hint": text(f"card.{kind}.hint"),
             "placeholder": "",
             "primary": True,
         }
@@ -163,10 +172,16 @@ def _notes(flow: LoginFlow, state: str) -> list[str]:
     if state in ("closed", "signed_out"):
         return [text("card.run_again")]
     if state == "signed_in":
-        return [text("card.use", variable=flow.variable)] if flow.variable else []
+        missing = flow.session.receipt().missing()
+        less = [text("card.granted_less", scopes=", ".join(missing))] if missing else []
+        return [*less, text("card.use", variable=flow.variable)] if flow.variable else less
     if flow.provider is None or state not in ("waiting", "failed"):
         return []
     notes = []
+    if not flow.request.api_key and flow.provider.leaves_pkce_open:
+        notes.append(text("card.no_s256"))
+    if flow.pastes_although_held:
+        notes.append(text("card.port_held", who=flow.pastes_although_held))
     if proxy := proxy_host(flow.provider.token_endpoint):
         notes.append(text("card.proxy", proxy=proxy))
     if (bundle := ca_bundle()) and flow.provider.token_endpoint.startswith("https:"):
@@ -178,5 +193,13 @@ def _notes(flow: LoginFlow, state: str) -> list[str]:
 
 def _actions(flow: LoginFlow, state: str) -> list[dict[str, Any]]:
     if state == "failed" and not flow.link and not (flow.request.api_key and flow.provider):
-        return [{"name": "again", "label": text("card.again"), "primary": True}]
+        return [_action("again", primary=True)]
+    if state == "waiting" and flow.asks == "confirmation":
+        return [_action("confirm")]
+    if state == "waiting" and flow.asks == "port":
+        return [_action("again", primary=True), _action("paste_instead")]
     return []
+
+
+def _action(name: str, *, primary: bool = False) -> dict[str, Any]:
+    return {"name": name, "label": text(f"card.{name}"), "primary": primary}

@@ -10,6 +10,7 @@ const HELLO_AFTER = [2000, 5000, 10000]; // ms; a kernel busy with a cell answer
 const DISCONNECTED_AFTER = 3000;
 const UNANSWERED_AFTER = 8000;
 const COPIED_FOR = 4000;
+const KINDS = ["callback", "key", "client_secret"]; // of what a box takes
 const LONGEST_PASTE = 16000; // characters; Python ignores messages over 16 KiB
 
 // Only what must be said without a kernel or about this page: all other words come with the card.
@@ -187,9 +188,9 @@ class PasteBox {
     this.kind = kind;
     this.deliver = deliver;
     const id = `lxo-${Math.random().toString(36).slice(2)}`;
-    // A key is masked by CSS and not by type=password: browsers offer to store what a password field held.
+    // A key and a secret are masked by CSS and not by type=password: browsers offer to store what a password field held.
     this.input = element("input", {
-      id, type: "text", class: kind === "key" ? "lxo-input lxo-mono lxo-masked" : "lxo-input lxo-mono",
+      id, type: "text", class: kind === "callback" ? "lxo-input lxo-mono" : "lxo-input lxo-mono lxo-masked",
       autocomplete: "off", autocapitalize: "off", autocorrect: "off", spellcheck: "false", writingsuggestions: "false",
       enterkeyhint: "send", "aria-describedby": `${id}-hint`,
     });
@@ -437,7 +438,7 @@ class Card {
       this.box = null;
     }
     if (!box) return;
-    this.box ??= new PasteBox(box.kind === "key" ? "key" : "callback", (message) => this.ask(message));
+    this.box ??= new PasteBox(KINDS.includes(box.kind) ? box.kind : "callback", (message) => this.ask(message));
     this.box.update(box);
     if (!this.box.node.isConnected) this.boxPlace.append(this.box.node);
   }

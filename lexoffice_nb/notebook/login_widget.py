@@ -60,12 +60,20 @@ class LoginWidget(anywidget.AnyWidget):
         kind, given = message.get("kind"), message.get("text")
         if kind == "hello":
             self._greet(message.get("lang"))
-        elif kind == "action" and message.get("name") == "again":
-            self.flow.again()
-        elif kind != ("key" if self.flow.request.api_key else "callback"):
+        elif kind == "action":
+            self._act(message.get("name"))
+        elif kind != self.flow.asks:
             return
         elif isinstance(given, str) and len(given) <= MESSAGE_LIMIT:
             self.flow.paste(Secret(given))
+
+    def _act(self, name: object) -> None:
+        if name == "again":
+            self.flow.again()
+        elif name == "confirm":
+            self.flow.confirm()
+        elif name == "paste_instead":
+            self.flow.paste_instead()
 
     def _greet(self, language: object) -> None:
         if self._language == "auto" and isinstance(language, str) and len(language) < 40 and pick(language):

@@ -76,7 +76,9 @@ class LexofficeMagics(Magics):
         metavar="NAME",
         help="variable for the session (default: lexoffice)",
     )
-    @argument("--provider", metavar="P", help="preset to sign in to: sandbox (default) or lexware")
+    @argument(
+        "--provider", metavar="P", help="preset to sign in to: sandbox (default), lexware, paper, or one of your own"
+    )
     @argument(
         "--issuer", metavar="URL", help="any provider that describes itself (OpenID Connect discovery or RFC 8414)"
     )
@@ -109,12 +111,15 @@ class LexofficeMagics(Magics):
             raise LexofficeError("secret_in_cell")
         name = self._free_name(arguments.name, arguments)
         from lexoffice_nb.notebook.sign_in import login
+        from lexoffice_nb.notebook.sign_in_request import refuse_unless_explicit
 
         options: dict[str, Any] = {
             option: getattr(arguments, option) or getattr(self, option) or None for option in _OPTIONS
         }
         if arguments.provider:
             options["issuer"] = None  # an argument beats a configured issuer
+        elif not arguments.issuer:
+            refuse_unless_explicit(self.provider)
         session = login(
             name,
             **options,
@@ -184,6 +189,8 @@ class LexofficeMagics(Magics):
             _say(text("logout.waiting", name=name))
         else:
             _say(text("logout.done.key" if was_key else "logout.done", name=name))
+        if was_signed_in and (url := session.end_session_url):
+            _show_link(url)
 
     def _names_in_use(self) -> list[str]:
         """Gives the names of what is signed in or waits."""
@@ -271,6 +278,19 @@ def _shown(name: str) -> str:
 
 def _say(words: str) -> None:
     sys.stdout.write(words + "\n")
+
+
+def _show_link(url: str) -> None:
+    """Says where the browser is signed in still: a link in a notebook, a line in a terminal."""
+    from html import escape
+
+    from IPython.display import display
+
+    from lexoffice_nb.oauth.transport import Origin
+
+    words = text("logout.browser", host=str(Origin.of(url)).split("://", 1)[-1])
+    link = f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">{escape(url)}</a>'
+    display({"text/plain": f"{words} {url}", "text/html": f"<p>{escape(words)} {link}</p>"}, raw=True)
 
 
 def load(shell: InteractiveShell) -> None:

@@ -7,18 +7,28 @@ import weakref
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from lexoffice_nb.errors import LoginError
+from lexoffice_nb.errors import LoginError, StoreError
+from lexoffice_nb.log import stop_redacting
 from lexoffice_nb.notebook import quiet_log
 from lexoffice_nb.notebook.environment import secret, setting
 from lexoffice_nb.notebook.login_flow import LoginFlow
-from lexoffice_nb.notebook.sign_in_request import GivenSecrets, SignInRequest, provider_shown
+from lexoffice_nb.notebook.sign_in_request import (
+    GivenSecrets,
+    SignInRequest,
+    provider_shown,
+    refuse_unless_explicit,
+)
 from lexoffice_nb.notebook.terminal import read_kernel, sign_in_alone, sign_in_terminal
+from lexoffice_nb.oauth import system_keyring
+from lexoffice_nb.oauth.provider import Provider
 from lexoffice_nb.texts import text, use_language
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lexoffice_nb.errors import LexofficeError
     from lexoffice_nb.notebook.login_widget import LoginWidget
+    from lexoffice_nb.oauth.tokens import Secret
     from lexoffice_nb.session import LexofficeSession
 
 Place = Literal["card", "terminal", "kernel", "alone"]
@@ -67,7 +77,7 @@ def login(
 
     Args:
         name: one sign-in is kept for each name.
-        provider: a preset: `sandbox` or `lexware`.
+        provider: a preset: `sandbox`, `lexware`, `paper`, or one of your own (docs/add_a_provider.md).
         issuer: the address of any provider that describes itself (instead of `provider`).
         client_id: the client registered there.
         redirect_uri: the redirect URI registered there, where a loopback URI with any port is not accepted.
@@ -87,6 +97,8 @@ def login(
     """
     if language != "auto":
         use_language(language)
+    if not provider and not issuer:
+        refuse_unless_explicit(setting("LEXOFFICE_PROVIDER"))
     asked = SignInRequest(
         provider=provider or setting("LEXOFFICE_PROVIDER") or "sandbox",
         issuer=issuer,
@@ -104,9 +116,7 @@ def login(
             _refuse_to_replace(name, known)
         elif _goes_on(known, place, shown=interactive):
             return known.flow.session
-    if known is not None:
-        known.flow.close()  # its port may be the one that is wanted now
-    session = _begin(name, asked, place, language=language, shown=interactive)
+    session = _begin(name, asked, place, language=language, shown=interactive, known=known)
     if known is not None and known.flow.session.signed_in:
         # Only now, when there is another one; but never left behind, since nothing could reach it any more.
         for failure in known.flow.session.logout()[:1]:
@@ -158,8 +168,13 @@ def _goes_on(known: _SignIn, place: Place, *, shown: bool) -> bool:
     return True
 
 
-def _begin(name: str, asked: SignInRequest, place: Place, *, language: str, shown: bool) -> LexofficeSession:
+def _begin(
+    name: str, asked: SignInRequest, place: Place, *, language: str, shown: bool, known: _SignIn | None = None
+) -> LexofficeSession:
     flow = _new_flow(asked, place, name)
+    if known is not None:
+        flow.follow(known.flow)  # an older tab still works
+        known.flow.close()  # its port may be the one that is wanted now
     if place == "card":
         from lexoffice_nb.notebook.login_widget import LoginWidget
 
@@ -184,10 +199,22 @@ def _new_flow(asked: SignInRequest, place: Place, name: str) -> LoginFlow:
     # A notebook may name any issuer, and somebody else may have written it: a key is not sent there by itself.
     key = None if asked.issuer or not (asked.api_key or place == "alone") else secret(KEY_VARIABLE)
     request = replace(asked, api_key=True) if key else asked
-    flow = LoginFlow(request, GivenSecrets(secret("LEXOFFICE_CLIENT_SECRET"), key), name)
+    client_secret, problem = (None, None) if request.api_key or not asked.confidential else _client_secret(asked)
+    flow = LoginFlow(request, GivenSecrets(client_secret, key, problem), name)
     _all_flows.add(flow)
     _all_sessions.add(flow.session)
     return flow
+
+
+def _client_secret(asked: SignInRequest) -> tuple[Secret | None, LexofficeError | None]:
+    """Takes it from the environment, else from the system's keyring: some of those open in the main thread only."""
+    if given := secret("LEXOFFICE_CLIENT_SECRET"):
+        return given, None
+    client_id = asked.client_id or Provider.preset(asked.provider).get("client_id", "")
+    try:
+        return system_keyring.client_secret(asked.provider, client_id), None
+    except StoreError as error:
+        return None, error
 
 
 def _show(shown: LoginWidget | LexofficeSession) -> None:
@@ -255,3 +282,4 @@ def close_all() -> None:
         session.forget()
     _sign_ins.clear()
     quiet_log.stop_hiding(_shell())
+    stop_redacting()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lexoffice_nb.errors import DiscoveryError, SandboxError
+from lexoffice_nb.oauth.presets import preset, source_of, unverified_issuers
 from lexoffice_nb.oauth.provider import Provider
 from lexoffice_nb.oauth.transport import Origin
 from lexoffice_nb.receipt import provider_title
 from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
+    from lexoffice_nb.errors import LexofficeError
     from lexoffice_nb.oauth.tokens import Secret
 
 LONGEST_HOST = 253  # a host is shown whole: its end says whose it is
@@ -35,17 +37,42 @@ class SignInRequest:
         """Whether it is the sandbox on this machine that is meant."""
         return self.provider == "sandbox" and not self.issuer
 
+    @property
+    def unverified(self) -> bool:
+        """Whether nobody knows if the provider is in service: a person has to confirm it, however it is spelt."""
+        return self.host.rstrip(".") in {Origin.of(issuer).host for issuer in unverified_issuers()}
+
+    @property
+    def confidential(self) -> bool:
+        """Whether the provider wants a client secret, as far as its entry says."""
+        return not self.issuer and "client_secret" in Provider.preset(self.provider).get("client_authentication", "")
+
+    @property
+    def host(self) -> str:
+        """The host of the provider, as far as it is known before anybody is asked."""
+        return Origin.of(self.issuer or Provider.preset(self.provider).get("issuer", "")).host
+
+    def same_client(self, other: SignInRequest) -> bool:
+        """Whether another request is of the same client at the same provider, coming back to the same place."""
+        mine, theirs = (replace(request, scopes=()) for request in (self, other))
+        return mine == theirs and not self.api_key
+
 
 @dataclass(frozen=True)
 class GivenSecrets:
-    """The secrets that the environment gives: each is None where it gives none."""
+    """The secrets that the environment or the system's keyring gives: each is None where they give none."""
 
     client_secret: Secret | None = None
     api_key: Secret | None = None
+    problem: LexofficeError | None = None  # why the keyring gave none, although it may have one
 
 
-def find_provider(request: SignInRequest) -> Provider:
+def find_provider(request: SignInRequest, *, confirmed: bool = False) -> Provider:
     """Gives the provider of a request; the sandbox is started if it does not run.
+
+    Args:
+        request: what was asked for.
+        confirmed: that a person knows where an unverified provider leads.
 
     Raises:
         SandboxError: if the sandbox does not start.
@@ -53,10 +80,25 @@ def find_provider(request: SignInRequest) -> Provider:
     """
     check_provider(request)
     if request.issuer:
-        return Provider.discover(request.issuer)
+        return Provider.discover(request.issuer, source=source_of(request.issuer))
     if request.at_sandbox:
         _start_sandbox()
-    return Provider.named(request.provider)
+    return Provider.named(request.provider, confirmed=confirmed)
+
+
+def unconfirmed(request: SignInRequest) -> DiscoveryError:
+    """Gives what a person has to know before they confirm an unverified provider."""
+    return DiscoveryError("provider_unconfirmed", host=from_server(request.host, LONGEST_HOST))
+
+
+def refuse_unless_explicit(provider: str | None) -> None:
+    """Refuses a provider that only the line itself may name, if a setting names it.
+
+    Raises:
+        DiscoveryError: `provider_explicit`.
+    """
+    if provider and Provider.preset(provider).get("unverified"):
+        raise DiscoveryError("provider_explicit", name=from_server(provider, 60))
 
 
 def check_provider(request: SignInRequest) -> None:
@@ -68,10 +110,8 @@ def check_provider(request: SignInRequest) -> None:
     if request.issuer:
         if not Origin.of(request.issuer).host:
             raise DiscoveryError("issuer_no_address", given=from_server(request.issuer, 60))
-    elif request.provider not in Provider.names():
-        raise DiscoveryError(
-            "unknown_provider", name=from_server(request.provider, 60), known=", ".join(Provider.names())
-        )
+    else:
+        preset(request.provider)
 
 
 def provider_shown(request: SignInRequest, provider: Provider | None = None) -> str:

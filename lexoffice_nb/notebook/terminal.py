@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, TypeAlias
 
-from lexoffice_nb.errors import LexofficeError, LoginError, SignedOut, shielded
+from lexoffice_nb.errors import DiscoveryError, LexofficeError, LoginError, SignedOut, shielded
 from lexoffice_nb.notebook.environment import setting
-from lexoffice_nb.notebook.sign_in_request import check_provider, provider_shown
+from lexoffice_nb.notebook.sign_in_request import check_provider, provider_shown, unconfirmed
 from lexoffice_nb.notebook.terminal_reader import Wake, read_secret_line
 from lexoffice_nb.oauth.callback import LIMIT
 from lexoffice_nb.oauth.tokens import Secret
-from lexoffice_nb.receipt import scope_lines
+from lexoffice_nb.oauth.transport import Origin
+from lexoffice_nb.receipt import labelled, scope_lines
 from lexoffice_nb.texts import text
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ def sign_in_terminal(flow: LoginFlow, read: Read | None = None) -> LexofficeSess
         if not finished:
             flow.close()
     _say(repr(flow.session))
+    if missing := flow.session.receipt().missing():
+        _say(text("card.granted_less", scopes=", ".join(missing)))
     return flow.session
 
 
@@ -54,6 +58,9 @@ def _converse(flow: LoginFlow, read: Read) -> None:
     """Asks until somebody is signed in; says what was wrong with an answer, pasted or caught, once."""
     link = told = None
     while flow.state != "signed_in":
+        if flow.state == "waiting" and flow.asks in ("confirmation", "port"):
+            _decide(flow, read)
+            continue
         if flow.state == "closed":
             raise SignedOut("signed_out_waiting")
         problem = flow.problem
@@ -66,6 +73,45 @@ def _converse(flow: LoginFlow, read: Read) -> None:
             link = flow.link
             _show_link(flow)
         _ask(flow, read, told)
+
+
+def _decide(flow: LoginFlow, read: Read) -> None:
+    """Asks for the one word that lets the sign-in go on."""
+    if flow.asks == "confirmation":
+        problem: LexofficeError = DiscoveryError("provider_not_confirmed", host=flow.request.host)
+        asked: LexofficeError = unconfirmed(flow.request)
+        word, go_on = "yes", flow.confirm
+    else:
+        problem = asked = flow.problem or LoginError("internal", where="port")
+        word, go_on = "paste", flow.paste_instead
+    _say(f"{asked.what()}\n→ {asked.next()}")
+    with Wake() as wake:
+        line = read(text(f"terminal.{flow.asks}"), wake)
+    said = line.reveal().strip().lower() if line else ""
+    if said == word:
+        go_on()
+    elif flow.asks == "port":
+        flow.again()
+    else:
+        raise problem
+    _settled(flow)
+
+
+def _settled(flow: LoginFlow) -> None:
+    """Waits until the flow, which works in a thread, has prepared what comes next."""
+    done = threading.Event()
+
+    def look(_: object = None) -> None:
+        if flow.state != "ready":
+            done.set()
+
+    flow.observe(look, names="version")
+    try:
+        look()
+        while not done.wait(0.2):  # in slices, so that Ctrl-C is heard
+            pass
+    finally:
+        flow.unobserve(look, names="version")
 
 
 def sign_in_alone(flow: LoginFlow) -> LexofficeSession:
@@ -109,8 +155,13 @@ def _scripted(link: str, person: str) -> Secret:
 def _show_link(flow: LoginFlow) -> None:
     if flow.provider is None:
         return
-    provider = provider_shown(flow.request, flow.provider)
+    provider = labelled(provider_shown(flow.request, flow.provider), flow.provider.source)
+    if flow.asks == "client_secret":
+        _say(text("terminal.client_secret.for", provider=provider))
+        return
     if flow.request.api_key:
+        host = Origin.of(flow.provider.api_base)
+        _say(text("terminal.key.for", provider=provider, host=str(host).split("://", 1)[-1]))
         if flow.provider.key_page:
             _say(text("terminal.key.page", url=flow.provider.key_page))
         return
@@ -122,14 +173,14 @@ def _show_link(flow: LoginFlow) -> None:
 
 def _ask(flow: LoginFlow, read: Read, told: LexofficeError | None) -> None:
     """Reads one line and hands it on; what happens meanwhile, such as a caught callback, ends the reading."""
-    key = flow.request.api_key
-    prompt = "terminal.key.prompt" if key else "terminal.prompt.only"
-    if flow.listening and not key:
+    asks = str(flow.asks)
+    prompt = "terminal.prompt.only" if asks == "callback" else f"terminal.{asks}.prompt"
+    if flow.listening and asks == "callback":
         prompt = "terminal.kernel" if read is read_kernel else "terminal.prompt"
     with Wake() as wake:
 
         def look(_: object = None) -> None:
-            if flow.state == "signed_in" or flow.problem not in (None, told):
+            if flow.state in ("signed_in", "closed") or flow.problem not in (None, told):
                 wake.set()
 
         flow.observe(look, names="version")
@@ -139,7 +190,7 @@ def _ask(flow: LoginFlow, read: Read, told: LexofficeError | None) -> None:
         finally:
             flow.unobserve(look, names="version")
     if line is not None:
-        (flow.try_key if key else flow.answer)(line)
+        {"key": flow.try_key, "client_secret": flow.take_client_secret}.get(asks, flow.answer)(line)
 
 
 @shielded

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hmac
 import re
-import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from lexoffice_nb.errors import AccessDenied, CallbackError, StateMismatch
+from lexoffice_nb.oauth.pasted_url import DANGLING, clean, cut_at, last_parameter
 from lexoffice_nb.oauth.tokens import Secret
 from lexoffice_nb.oauth.transport import Origin
 from lexoffice_nb.texts import from_server
@@ -18,29 +18,50 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LIMIT = 16_000
-# What terminals, mail programs and web pages put around or into a pasted URL
-_PASTE_MARKS = re.compile(r"\x1b?\[20[01]~")
-_AROUND = "<>\"'`“”„‚‘’«»()[]{},;"
+MOST_PARAMETERS = 100
+
 _BARE_CODE = re.compile(r"(?:code=)?[A-Za-z0-9._~+/=-]{16,}")
 _TOKENS = ("access_token", "refresh_token", "id_token")
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What an attempt expects of its callback."""
+    """What an attempt expects of its callback.
+
+    Attributes:
+        redirect_uri: where the callback leads.
+        authorization_endpoint: where the login URL leads, to tell when that one was pasted.
+        state: the attempt's state.
+        issuer: the provider's issuer, or None where it has none.
+        iss_required: whether the provider promised to name itself (RFC 9207 section 3).
+        caught: whether a browser brought the callback to the loopback server. Then it is taken to the letter: nothing
+            stands around it or has cut it off, and whoever sent it is not told how much of the state was right.
+        whole: whether the person said, by pasting it again, that it was not cut off.
+    """
 
     redirect_uri: str
     authorization_endpoint: str
-    state: str
+    state: str = field(repr=False)
     issuer: str | None
     iss_required: bool
+    caught: bool = False
+    whole: bool = False
 
 
-def clean(pasted: str) -> str:
-    """Takes off what terminals, mail programs and web pages add to a pasted URL."""
-    # No white space, nor anything that cannot be seen, is part of a URL.
-    text = "".join(c for c in _PASTE_MARKS.sub("", pasted) if unicodedata.category(c)[0] not in "CZ")
-    return text.strip(_AROUND).replace("&amp;", "&")
+def state_of(pasted: str) -> str:
+    """Gives the `state` in a callback URL, as it was pasted or caught, to find the attempt that it belongs to.
+
+    It is cleaned as `read_callback` does, but nothing else about the URL is checked. Empty where there is none, where
+    there are several, or where the text cannot be read.
+    """
+    if len(pasted) > LIMIT:
+        return ""
+    try:
+        pairs = parse_qsl(urlsplit(clean(pasted)).query, max_num_fields=MOST_PARAMETERS)
+    except ValueError:
+        return ""
+    states = [value for name, value in pairs if name == "state"]
+    return states[0] if len(states) == 1 else ""
 
 
 def read_callback(pasted: str, expected: Expected) -> Secret:
@@ -51,24 +72,58 @@ def read_callback(pasted: str, expected: Expected) -> Secret:
         expected: what the attempt expects.
 
     Raises:
-        StateMismatch: if it is of another attempt; this one stays open.
+        StateMismatch: if it is of another attempt, or was cut off before its state ended; this one stays open.
         AccessDenied: if the person, or the provider, said no.
         CallbackError: if it is anything else than a callback of this attempt with one code.
     """
     if len(pasted) > LIMIT:
         raise CallbackError("callback_too_long", limit=LIMIT)
-    url = clean(pasted)
-    parameters = _parameters(url, expected)
-    _check_state(parameters, expected)
-    return _code(parameters, expected)
+    url = pasted if expected.caught else clean(pasted)
+    try:
+        parameters = _parameters(url, expected)
+        _check_state(parameters, expected)
+        code = _code(parameters, expected)
+    except CallbackError as refusal:
+        error = refusal if expected.caught else _explained_by_a_cut(refusal, pasted, url, expected)
+    else:
+        if expected.caught or expected.whole or not (length := cut_at(pasted)) or last_parameter(url)[0] != "code":
+            return code
+        # Nothing comes after the code that would show that it is whole.
+        error = CallbackError("callback_cut_off" if DANGLING.search(url) else "callback_cut_off_code", length=length)
+    raise error
+
+
+def _explained_by_a_cut(refusal: CallbackError, pasted: str, url: str, expected: Expected) -> CallbackError:
+    """Gives the refusal of a URL that was cut off, if a cut explains the one that was found, else that one."""
+    length = cut_at(pasted)
+    name, value = last_parameter(url)
+    whole = unquote(DANGLING.sub("", value))
+    if isinstance(refusal, StateMismatch):
+        cut = name == "state" and _begins(whole, expected.state) and bool(whole or length)
+        if cut or (length and refusal.code == "state_missing" and "#" not in url):
+            return StateMismatch("state_cut_off", length=length or len(url))
+    elif length and "#" not in url:
+        iss_cut = name == "iss" and _begins(whole, expected.issuer or "")
+        if (
+            refusal.code in ("callback_without_answer", "code_missing", "iss_missing")
+            or (refusal.code == "iss_differs" and iss_cut)
+            or (refusal.code == "authorize_other" and name == "error")
+        ):
+            return CallbackError("callback_cut_off", length=length)
+    return refusal
+
+
+def _begins(part: str, whole: str) -> bool:
+    return part != whole and whole.startswith(part)
 
 
 def ends_attempt(error: CallbackError) -> bool:
-    """Tells whether a refused callback used its attempt up: it carried the attempt's own state."""
+    """Tells whether a refused callback used its attempt up: it carried the attempt's own state, and was whole."""
     return error.code not in _LEAVES_OPEN
 
 
-# RFC 6749 section 4.1.2.1 and OpenID Connect Core section 3.1.2.6, as far as there are words for them
+# RFC 6749 section 4.1.2.1, where `access_denied` has a class of its own; OpenID Connect Core section 3.1.2.6; RFC 8707
+# section 2; OpenID Connect Core Error Code unmet_authentication_requirements 1.0
 _ERRORS = frozenset(
     {
         "invalid_request",
@@ -77,11 +132,21 @@ _ERRORS = frozenset(
         "unsupported_response_type",
         "server_error",
         "temporarily_unavailable",
+        "interaction_required",
         "login_required",
+        "account_selection_required",
         "consent_required",
+        "invalid_request_uri",
+        "invalid_request_object",
+        "request_not_supported",
+        "request_uri_not_supported",
+        "registration_not_supported",
+        "invalid_target",
+        "unmet_authentication_requirements",
     }
 )
-# Refused before the state was found to be right: anybody can send these, so they end nothing.
+# Refused before the state was found to be right: anybody can send these, so they end nothing. Nor does a URL that was
+# cut off: its code was not used, and can come in whole.
 _LEAVES_OPEN = frozenset(
     {
         "callback_too_long",
@@ -95,7 +160,13 @@ _LEAVES_OPEN = frozenset(
         "callback_without_answer",
         "state_missing",
         "state_mismatch",
+        "state_other_provider",
+        "state_cut_off",
+        "callback_cut_off",
+        "callback_cut_off_code",
         "callback_used",
+        "callback_replaced",
+        "callback_signed_in",
         "no_login_url",
     }
 )
@@ -114,8 +185,8 @@ def _parameters(url: str, expected: Expected) -> Mapping[str, str]:
     if _without_query(url) == _without_query(expected.authorization_endpoint):
         raise CallbackError("callback_is_login_url")
     try:
-        pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=100)
-        fragment = parse_qsl(parts.fragment, keep_blank_values=True, max_num_fields=100)
+        pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+        fragment = parse_qsl(parts.fragment, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
     except ValueError:
         raise CallbackError("callback_no_url") from None
     if any(name in _TOKENS for name, _ in (*pairs, *fragment)):
@@ -139,7 +210,17 @@ def _check_state(parameters: Mapping[str, str], expected: Expected) -> None:
     if not state:
         raise StateMismatch("state_missing")
     if not hmac.compare_digest(state.encode("utf-8", "replace"), expected.state.encode()):
+        if stranger := _stranger(parameters.get("iss", ""), expected.issuer):
+            raise StateMismatch("state_other_provider", host=stranger)
         raise StateMismatch("state_mismatch")
+
+
+def _stranger(iss: str, issuer: str | None) -> str:
+    """Gives the host of another provider that `iss` names (the whole of it on the same host), or nothing."""
+    host = Origin.of(iss).host
+    if issuer is None or iss == issuer or not host:
+        return ""
+    return from_server(iss if host == Origin.of(issuer).host else host, 80)
 
 
 def _code(parameters: Mapping[str, str], expected: Expected) -> Secret:

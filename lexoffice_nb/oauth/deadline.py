@@ -24,6 +24,7 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self.over = False
+        self.connected = False  # from then on, a request may have reached the server
         self._connections: list[socket.socket] = []
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
@@ -94,4 +95,8 @@ def _watched(kind: type[Any], deadline: Deadline) -> type[Any]:
         deadline.watch(connection)
         return connection
 
-    return type(kind.__name__, (_Watched, kind), {"_new_conn": new_connection})
+    def connect(self: Any) -> None:
+        kind.connect(self)  # TLS, or a proxy's tunnel, included
+        deadline.connected = True
+
+    return type(kind.__name__, (_Watched, kind), {"_new_conn": new_connection, "connect": connect})

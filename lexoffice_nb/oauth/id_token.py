@@ -13,6 +13,7 @@ import json
 import math
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -46,7 +47,19 @@ _PUBLIC_MEMBERS = ("kty", "crv", "x", "y", "n", "e")
 class ExpectedClaims:
     """What the ID token of an attempt must say.
 
-    A refreshed token (`subject` given) may leave the nonce out, but not change it.
+    A refreshed token (`subject` given) may leave the nonce and `auth_time` out, but not change them.
+
+    Attributes:
+        issuer: who must have made it.
+        client_id: whom it must be for.
+        nonce: which attempt it must belong to.
+        access_token: what its `at_hash`, if there is one, must fit.
+        subject: who signed in, where that is known already.
+        clock_ahead: seconds by which this machine's clock is ahead of the provider's, where that is known.
+        max_age: the seconds that were sent as `max_age`: the person's sign-in at the provider may be older by no more.
+        begun: when the authorization request was made, in seconds since 1970; `max_age` counts from there. Without it,
+            from now on.
+        auth_time: the `auth_time` of the ID token that is being refreshed.
     """
 
     issuer: str
@@ -55,6 +68,9 @@ class ExpectedClaims:
     access_token: Secret
     subject: str | None = None
     clock_ahead: float | None = None
+    max_age: int | None = None
+    begun: float | None = None
+    auth_time: object = None
 
 
 class IssuerKeys:
@@ -89,6 +105,12 @@ class IssuerKeys:
         if len(fitting) > 1:
             raise IdTokenError("key_ambiguous")
         return fitting[0]
+
+    def prefetch(self) -> None:
+        """Fetches the keys if there are none yet, while the person signs in. It never raises: `key_for` says why."""
+        with self._lock, suppress(Exception):
+            if not self._keys:
+                self._fetch()
 
     def _fitting(self, header: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         algorithm = header["alg"]
@@ -131,12 +153,23 @@ def verify_id_token(token: Secret, keys: IssuerKeys, expected: ExpectedClaims) -
     compact = token.reveal()
     if len(compact) > TOKEN_LIMIT:
         raise IdTokenError("id_token_too_long")
+    algorithm, claims = signed_claims(compact, keys)
+    _check_claims(claims, expected)
+    _check_at_hash(claims, algorithm, expected.access_token)
+    return MappingProxyType(claims)
+
+
+def signed_claims(compact: str, keys: IssuerKeys) -> tuple[str, dict[str, Any]]:
+    """Gives the algorithm and the claims of a JWT that the issuer signed. What the claims say is not checked.
+
+    Raises:
+        IdTokenError: if it is no such thing.
+        LoginError: if the issuer's keys cannot be fetched.
+    """
     header, claims = _parse(compact)
     _check_header(header)
     _check_signature(compact, header["alg"], keys.key_for(header))
-    _check_claims(claims, expected)
-    _check_at_hash(claims, header["alg"], expected.access_token)
-    return MappingProxyType(claims)
+    return header["alg"], claims
 
 
 def _parse(compact: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -200,6 +233,7 @@ def _check_claims(claims: Mapping[str, Any], expected: ExpectedClaims) -> None:
         raise IdTokenError("sub_bad")
     _check_audience(claims, expected.client_id)
     _check_times(claims, expected.clock_ahead)
+    _check_auth_time(claims, expected)
     nonce = claims.get("nonce")
     left_out = nonce is None and expected.subject is not None
     if not left_out and not (isinstance(nonce, str) and _equal(nonce, expected.nonce)):
@@ -218,20 +252,44 @@ def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
 def _check_times(claims: Mapping[str, Any], clock_ahead: float | None) -> None:
     now = time.time()
     exp, iat, nbf = claims.get("exp"), claims.get("iat"), claims.get("nbf", 0)
-    if not _is_number(exp) or not _is_number(iat) or not _is_number(nbf):
+    if not is_number(exp) or not is_number(iat) or not is_number(nbf):
         raise IdTokenError("times_missing")
     wrong = None
     if exp <= now - SKEW_SECONDS:
         wrong = "exp_past"
     elif iat > now + SKEW_SECONDS or nbf > now + SKEW_SECONDS:
         wrong = "iat_future"
-    if wrong and clock_ahead is not None and abs(clock_ahead) > SKEW_SECONDS:
-        wrong = "clock_fast" if clock_ahead > 0 else "clock_slow"
     if wrong:
-        raise IdTokenError(wrong, minutes=max(1, round(abs(clock_ahead or 0) / 60)))
+        raise _untimely(wrong, clock_ahead)
 
 
-def _is_number(value: object) -> TypeGuard[float]:
+def _check_auth_time(claims: Mapping[str, Any], expected: ExpectedClaims) -> None:
+    """OpenID Connect Core sections 3.1.3.7 (point 13) and, of a refreshed token, 12.2."""
+    auth_time = claims.get("auth_time")
+    if auth_time is not None and expected.auth_time is not None and auth_time != expected.auth_time:
+        raise IdTokenError("auth_time_other")
+    if expected.max_age is None:
+        return
+    if not is_number(auth_time):
+        raise IdTokenError("auth_time_missing")
+    now = time.time()
+    # From the request on: what the person did at the provider after signing in (allowing, say) makes no sign-in old.
+    since = now if expected.begun is None else expected.begun
+    if auth_time > now + SKEW_SECONDS:
+        raise _untimely("iat_future", expected.clock_ahead)
+    if auth_time < since - expected.max_age - SKEW_SECONDS:
+        raise _untimely("auth_time_old", expected.clock_ahead)
+
+
+def _untimely(code: str, clock_ahead: float | None) -> IdTokenError:
+    """What is wrong with a time; where this machine's clock is, that."""
+    if clock_ahead is not None and abs(clock_ahead) > SKEW_SECONDS:
+        code = "clock_fast" if clock_ahead > 0 else "clock_slow"
+    return IdTokenError(code, minutes=max(1, round(abs(clock_ahead or 0) / 60)))
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Tells whether a claim is a time that can be compared (RFC 7519 section 2, NumericDate)."""
     # json.loads takes NaN, Infinity and 1e999, and no comparison with those refuses anything
     if isinstance(value, float):
         return math.isfinite(value)

@@ -1,53 +1,27 @@
 """A provider as data: where to sign in, how the client authenticates, which scopes there are, where the API is.
 
-A provider comes from discovery (OpenID Connect Discovery 1.0 and RFC 8414) or from a preset in `providers.toml`.
+A provider comes from discovery (OpenID Connect Discovery 1.0 and RFC 8414), from a preset in `providers.toml`, or from
+the person's own file of that name.
 """
 
 from __future__ import annotations
 
-import functools
-import tomllib
 from dataclasses import dataclass, field, replace
-from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from lexoffice_nb.errors import DiscoveryError, LoginError
+from lexoffice_nb.errors import DiscoveryError
+from lexoffice_nb.oauth import presets
 from lexoffice_nb.oauth.local_address import proven_issuer
-from lexoffice_nb.oauth.transport import Origin, fetch, is_allowed, is_loopback
+from lexoffice_nb.oauth.metadata import ENDPOINTS, fields_of, metadata_of, speaks_for_us
+from lexoffice_nb.oauth.transport import Origin, is_allowed, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-METADATA_LIMIT = 256 * 1024
-OPENID_SUFFIX = "/.well-known/openid-configuration"
-OAUTH_INFIX = "/.well-known/oauth-authorization-server"
-ENDPOINTS = (
-    "authorization_endpoint",
-    "token_endpoint",
-    "revocation_endpoint",
-    "userinfo_endpoint",
-    "jwks_uri",
-)
-# What only the client says in an authorization request: in an endpoint it would be said twice, and the server chooses.
-OWN_PARAMETERS = frozenset(
-    {
-        "client_id",
-        "code_challenge",
-        "code_challenge_method",
-        "nonce",
-        "prompt",
-        "redirect_uri",
-        "request",
-        "request_uri",
-        "response_mode",
-        "response_type",
-        "scope",
-        "state",
-    }
-)
+    from lexoffice_nb.oauth.presets import Source
 
 
 @dataclass(frozen=True)
@@ -62,17 +36,22 @@ class Provider:
         token_endpoint: where codes and refresh tokens are exchanged (RFC 6749 section 3.2).
         revocation_endpoint: where tokens are revoked (RFC 7009), or None.
         userinfo_endpoint: OpenID Connect Core section 5.3, or None.
+        end_session_endpoint: where a person signs out of the provider itself (RP-Initiated Logout 1.0), or None.
         jwks_uri: the keys that sign ID tokens, or None.
         api_base: the API that access tokens are for; they go to its origin and nowhere else.
         key_page: where a person makes an API key, or None.
         client_id: the client registered for this package, or None: then the user brings one.
         client_authentication: none, client_secret_basic or client_secret_post (RFC 6749 section 2.3.1).
+        client_secret_encoding: form, as RFC 6749 section 2.3.1 demands, or raw, as some servers do.
         openid: whether it gives an ID token.
         scopes: what is asked for where nobody says otherwise.
+        resource: the APIs that an access token is to be for (RFC 8707); most providers want none named.
         redirect_uri: the one registered redirect URI where a loopback URI with any port is not accepted, or None.
         iss_in_response: whether it promised `iss` in each authorization response (RFC 9207).
-        s256: whether its metadata lists S256 (None where there is no metadata about it).
-        shipped: whether it comes with the package; else a notebook or its user chose it.
+        s256: whether its metadata lists S256 (None where they say nothing about it).
+        unverified: whether nobody knows if it is in service: then a person has to confirm it first.
+        source: who chose it: it is `shipped` with the package, from the `user`'s own file, or named by a `notebook`.
+        metadata: what it says of itself, unchecked, or empty.
     """
 
     name: str
@@ -83,22 +62,36 @@ class Provider:
     issuer: str | None = None
     revocation_endpoint: str | None = None
     userinfo_endpoint: str | None = None
+    end_session_endpoint: str | None = None
     jwks_uri: str | None = None
     key_page: str | None = None
     client_id: str | None = None
     client_authentication: str = "none"
+    client_secret_encoding: str = "form"
     openid: bool = True
     scopes: tuple[str, ...] = ("openid", "profile")
+    resource: tuple[str, ...] = ()
     redirect_uri: str | None = None
     iss_in_response: bool = False
     s256: bool | None = None
-    shipped: bool = False
+    unverified: bool = False
+    source: Source = "notebook"
     metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), repr=False, compare=False)
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it comes with the package."""
+        return self.source == "shipped"
 
     @property
     def local(self) -> bool:
         """Whether the provider runs on this machine; only then may its URLs be plain http to loopback."""
         return is_loopback(self.issuer or self.authorization_endpoint)
+
+    @property
+    def leaves_pkce_open(self) -> bool:
+        """Whether it describes itself and does not say that it checks S256: PKCE may then protect nothing."""
+        return bool(self.metadata) and not self.s256
 
     @property
     def code_goes_to(self) -> str:
@@ -114,62 +107,74 @@ class Provider:
         return str(token_origin).split("://", 1)[-1]
 
     @classmethod
-    def discover(cls, issuer: str, *, name: str | None = None, title: str | None = None, **settings: Any) -> Provider:
+    def discover(
+        cls,
+        issuer: str,
+        *,
+        name: str | None = None,
+        title: str | None = None,
+        metadata_url: str | None = None,
+        **settings: Any,
+    ) -> Provider:
         """Reads a provider's own description of itself: OIDC and RFC 8414 documents of one issuer, merged.
 
         Args:
             issuer: the issuer identifier: https, or http to loopback.
             name: what to call it; its host where nothing is given.
             title: what a person calls it.
+            metadata_url: where its description is, if not at the two standard places.
             settings: fields of `Provider` that override what was discovered.
 
         Raises:
             DiscoveryError: if it does not answer, or what it answers is not to be believed.
         """
-        if not is_allowed(issuer) or urlsplit(issuer).query or urlsplit(issuer).fragment:
-            raise DiscoveryError("issuer_not_allowed", host=Origin.of(issuer).host)
-        documents = _documents(issuer)
-        # The OpenID document wins; what only the other one has (a revocation endpoint, say) is added.
-        metadata: dict[str, Any] = {}
-        for document in reversed(documents):
-            metadata |= document
-        found = _fields(metadata, issuer)
         host = Origin.of(issuer).host
+        if not is_allowed(issuer) or urlsplit(issuer).query or urlsplit(issuer).fragment:
+            raise DiscoveryError("issuer_not_allowed", host=host)
+        if metadata_url is not None and not is_allowed(metadata_url, named_by=issuer):
+            raise DiscoveryError("endpoint_not_allowed", host=host, endpoint="metadata_url")
+        overrides = {key: settings[key] for key in ENDPOINTS if settings.get(key) is not None}
+        found = fields_of({**metadata_of(issuer, metadata_url), **overrides}, issuer)
         return cls(**{"name": name or host, "title": title or host, **found, **settings})
 
     @classmethod
-    def named(cls, name: str) -> Provider:
-        """Gives a preset by its name: `sandbox` or `lexware`.
+    def named(cls, name: str, *, confirmed: bool = False) -> Provider:
+        """Gives a preset by its name: `sandbox`, `lexware`, `paper`, or one of the person's own.
+
+        Args:
+            name: the preset's name.
+            confirmed: that a person knows where `paper` leads: nobody has verified that it is in service.
 
         Raises:
-            DiscoveryError: `unknown_provider` if there is none of that name; else as `discover`.
+            DiscoveryError: `unknown_provider` if there is none of that name; `provider_unverified`; else as `discover`.
         """
-        entry = dict(_presets().get(name) or {})
-        if not entry:
-            raise DiscoveryError("unknown_provider", name=name, known=", ".join(_presets()))
-        entry["scopes"] = tuple(entry["scopes"])
+        preset = presets.preset(name)
+        entry = dict(preset.values)
+        if entry.get("unverified") and not confirmed:
+            raise DiscoveryError("provider_unverified", name=name, host=Origin.of(str(entry["issuer"])).host)
+        for key in ("scopes", "resource"):
+            if key in entry:
+                entry[key] = tuple(entry[key])
         issuer = entry.pop("issuer", None)
         if address_file := entry.pop("address_file", None):
             issuer = _issuer_from(address_file)
         if issuer is None:
-            return cls(name=name, shipped=True, **entry)
-        provider = cls.discover(issuer, name=name, shipped=True, **entry)
+            return cls(name=name, source=preset.source, **_used_as_it_is(entry))
+        provider = cls.discover(issuer, name=name, source=preset.source, **entry)
         return replace(provider, key_page=urljoin(issuer, provider.key_page)) if provider.key_page else provider
 
     @staticmethod
     def names() -> tuple[str, ...]:
-        """Gives the names of the presets."""
-        return tuple(_presets())
+        """Gives the names of the presets, the person's own included."""
+        return presets.names()
 
     @staticmethod
     def preset(name: str) -> Mapping[str, Any]:
         """Gives a preset's entry without asking the provider anything; empty if there is none of that name."""
-        return MappingProxyType(_presets().get(name, {}))
-
-
-@functools.cache
-def _presets() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(files("lexoffice_nb.oauth").joinpath("providers.toml").read_text("utf-8"))
+        try:
+            return MappingProxyType(dict(presets.preset(name).values))
+        except DiscoveryError:
+            return MappingProxyType({})
 
 
 def _issuer_from(address_file: str) -> str:
@@ -178,84 +183,14 @@ def _issuer_from(address_file: str) -> str:
     return proven_issuer(Path(user_data_path("lexoffice_nb"), address_file))
 
 
-def _metadata_urls(issuer: str) -> tuple[str, str]:
-    """OIDC appends to the issuer (Discovery section 4); RFC 8414 section 3 inserts before its path."""
-    parts = urlsplit(issuer)
-    path = parts.path.rstrip("/")
-    return (
-        parts._replace(path=path + OPENID_SUFFIX).geturl(),
-        parts._replace(path=OAUTH_INFIX + path).geturl(),
-    )
-
-
-def _documents(issuer: str) -> list[dict[str, Any]]:
-    """Reads both documents. One is enough: where the other should be, servers answer with anything."""
-    documents: list[dict[str, Any]] = []
-    problem = None
-    for url in _metadata_urls(issuer):
-        try:
-            if document := _read_metadata(url, issuer):
-                documents.append(document)
-        except DiscoveryError as error:
-            if error.code not in ("metadata_status", "metadata_not_json"):
-                raise
-            problem = problem or error
-    if not documents:
-        raise problem or DiscoveryError("no_metadata", host=Origin.of(issuer).host)
-    return documents
-
-
-def _read_metadata(url: str, issuer: str) -> dict[str, Any] | None:
-    host = Origin.of(issuer).host
-    try:
-        answer = fetch("GET", url, stage="discovery", limit=METADATA_LIMIT)
-    except LoginError as error:
-        raise DiscoveryError(error.code, stage="discovery", **error.values) from None
-    if answer.status in (404, 405, 410):
-        return None
-    if answer.status != 200:
-        raise DiscoveryError("metadata_status", host=host, status=answer.status)
-    try:
-        document = answer.json()
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise DiscoveryError("metadata_not_json", host=host)
-    if document.get("issuer") != issuer:
-        raise DiscoveryError("issuer_differs", host=host)
-    return document
-
-
-def _fields(metadata: Mapping[str, Any], issuer: str) -> dict[str, Any]:
-    host = Origin.of(issuer).host
-    endpoints: dict[str, str] = {}
+def _used_as_it_is(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry without an issuer: nothing is discovered. Its own endpoints are checked like discovered ones."""
+    entry.pop("metadata_url", None)
+    authorization_endpoint = entry["authorization_endpoint"]
+    host = Origin.of(authorization_endpoint).host
     for name in ENDPOINTS:
-        url = metadata.get(name)
-        if url is None:
-            continue
-        if not isinstance(url, str) or not is_allowed(url, named_by=issuer):
+        if entry.get(name) and not is_allowed(entry[name], named_by=authorization_endpoint):
             raise DiscoveryError("endpoint_not_allowed", host=host, endpoint=name)
-        endpoints[name] = url
-    for name in ("authorization_endpoint", "token_endpoint"):
-        if name not in endpoints:
-            raise DiscoveryError("endpoint_missing", host=host, endpoint=name)
-    if _speaks_for_us(endpoints["authorization_endpoint"]):
+    if speaks_for_us(authorization_endpoint):
         raise DiscoveryError("endpoint_parameters", host=host, endpoint="authorization_endpoint")
-    methods = metadata.get("code_challenge_methods_supported")
-    return {
-        **endpoints,
-        "issuer": issuer,
-        "api_base": str(Origin.of(issuer)),
-        "openid": "jwks_uri" in endpoints,
-        **({} if "jwks_uri" in endpoints else {"scopes": ("profile",)}),
-        "iss_in_response": metadata.get("authorization_response_iss_parameter_supported") is True,
-        "s256": "S256" in methods if isinstance(methods, list) else None,
-        "metadata": MappingProxyType(dict(metadata)),
-    }
-
-
-def _speaks_for_us(authorization_endpoint: str) -> bool:
-    """Whether an endpoint has a fragment, or a parameter that servers could take for the client's own."""
-    query = urlsplit(authorization_endpoint).query.replace(";", "&")  # some servers take both
-    names = {name.strip().lower().partition("[")[0] for name, _ in parse_qsl(query, keep_blank_values=True)}
-    return "#" in authorization_endpoint or not names.isdisjoint(OWN_PARAMETERS)
+    return {"openid": False, "scopes": (), **entry}

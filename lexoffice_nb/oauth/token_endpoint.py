@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+import logging
+import re
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 from lexoffice_nb.errors import InvalidGrant, LoginError, TokenEndpointError, shielded
+from lexoffice_nb.log import log
 from lexoffice_nb.oauth.tokens import Secret
 from lexoffice_nb.oauth.transport import Answer, Origin, fetch
 from lexoffice_nb.texts import from_server
@@ -22,10 +25,18 @@ ANSWER_LIMIT = 256 * 1024
 MOST_SCOPES = 200
 LONGEST_SCOPE = 200
 LONGEST_LIFE_SECONDS = 10 * 365 * 86400
-# RFC 6749 section 5.2, as far as there are words for them; `invalid_grant` has a class of its own
+# RFC 6749 section 5.2 and RFC 8707 section 2; `invalid_grant` has a class of its own
 _ERRORS = frozenset(
-    {"invalid_client", "invalid_request", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
+    {
+        "invalid_client",
+        "invalid_request",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+        "invalid_target",
+    }
 )
+_WORD = re.compile(r"[A-Za-z_-]{1,20}")
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,7 @@ class TokenEndpoint:
     provider: Provider
     client_id: str
     client_secret: Secret | None = None
+    resource: tuple[str, ...] = ()
 
     @shielded
     def exchange(self, code: Secret, code_verifier: Secret, redirect_uri: str) -> TokenAnswer:
@@ -63,7 +75,7 @@ class TokenEndpoint:
             "redirect_uri": redirect_uri,
             "code_verifier": code_verifier,
         }
-        return _tokens(self._post(self.provider.token_endpoint, form, "token"), "token")
+        return _tokens(self._post(self.provider.token_endpoint, self._for_resource(form), "token"), "token")
 
     @shielded
     def refresh(self, refresh_token: Secret) -> TokenAnswer:
@@ -75,7 +87,11 @@ class TokenEndpoint:
             LoginError: if there is no answer; stage `refresh`.
         """
         form: dict[str, str | Secret] = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        return _tokens(self._post(self.provider.token_endpoint, form, "refresh"), "refresh")
+        return _tokens(self._post(self.provider.token_endpoint, self._for_resource(form), "refresh"), "refresh")
+
+    def _for_resource(self, form: dict[str, str | Secret]) -> dict[str, str | Secret]:
+        # RFC 8707 section 2.2. Of several, one token is for all that were granted if none is named here.
+        return {**form, "resource": self.resource[0]} if len(self.resource) == 1 else form
 
     @shielded
     def revoke(self, token: Secret, hint: str) -> None:
@@ -89,6 +105,7 @@ class TokenEndpoint:
             LoginError: if the provider did not confirm it; stage `revocation`.
         """
         if not self.provider.revocation_endpoint:
+            log.debug("[revocation] the provider has no endpoint for it")
             return
         form: dict[str, str | Secret] = {"token": token, "token_type_hint": hint}
         answer = self._post(self.provider.revocation_endpoint, form, "revocation")
@@ -103,17 +120,34 @@ class TokenEndpoint:
         elif self.provider.client_authentication == "client_secret_post":
             form |= {"client_id": self.client_id, "client_secret": self.client_secret}
         else:
-            headers["Authorization"] = _basic(self.client_id, self.client_secret)
+            raw = self.provider.client_secret_encoding == "raw"
+            headers["Authorization"] = _basic(self.client_id, self.client_secret, raw=raw)
+        log.debug("[%s] the client authenticates with %s", stage, "Basic" if headers else _how(form))
         answer = fetch("POST", url, stage=stage, limit=ANSWER_LIMIT, form=form, headers=headers)
         if 300 <= answer.status < 400:
+            log.debug("[%s] a redirect, which is not followed", stage)
             # Following it would carry code and verifier to wherever it points.
             raise TokenEndpointError("token_redirect", stage=stage, host=Origin.of(url).host)
-        return answer
+        return answer if answer.status == 200 else _without_echoes(answer, form, self.client_secret)
 
 
-def _basic(client_id: str, client_secret: Secret) -> Secret:
-    """Form-encodes both before joining them, as RFC 6749 section 2.3.1 demands."""
-    pair = f"{quote_plus(client_id)}:{quote_plus(client_secret.reveal())}"
+def _how(form: Mapping[str, str | Secret]) -> str:
+    return "a field of the form" if "client_secret" in form else "its name alone"
+
+
+def _without_echoes(answer: Answer, form: Mapping[str, str | Secret], client_secret: Secret | None) -> Answer:
+    """Takes out of a refusal what was sent with the request: a person reads it, and some servers repeat the code."""
+    body = answer.body
+    for secret in (*form.values(), client_secret):
+        if isinstance(secret, Secret) and secret:
+            body = body.replace(secret.reveal().encode("utf-8", "replace"), b"...")
+    return replace(answer, body=body)
+
+
+def _basic(client_id: str, client_secret: Secret, *, raw: bool = False) -> Secret:
+    """Form-encodes both before joining them, as RFC 6749 section 2.3.1 demands; raw is for servers that do not."""
+    parts = (client_id, client_secret.reveal())
+    pair = ":".join(parts if raw else map(quote_plus, parts))
     return Secret("Basic " + base64.b64encode(pair.encode()).decode("ascii"))
 
 
@@ -122,21 +156,39 @@ def _tokens(answer: Answer, stage: str) -> TokenAnswer:
         raise _error(answer, stage)
     members = _members(answer)
     if members is None:
+        log.debug("[%s] refused (token_not_json)", stage)
         raise TokenEndpointError("token_not_json", stage=stage, status=answer.status)
     access_token = _secret(members.get("access_token"))
     if access_token is None:
+        log.debug("[%s] refused (token_missing)", stage)
         raise TokenEndpointError("token_missing", stage=stage)
-    if str(members.get("token_type", "")).lower() != "bearer":
-        raise TokenEndpointError("token_type", stage=stage, said=from_server(members.get("token_type") or "–", 40))
+    kind = str(members.get("token_type", ""))
+    if kind.lower() != "bearer":
+        log.debug("[%s] refused (token_type)", stage)
+        raise TokenEndpointError("token_type", stage=stage, said=kind if _WORD.fullmatch(kind) else "–")
     scope = members.get("scope")
-    return TokenAnswer(
+    tokens = TokenAnswer(
         access_token=access_token,
         expires_at=_expires_at(members.get("expires_in")),
         refresh_token=_secret(members.get("refresh_token")),
         id_token=_secret(members.get("id_token")),
-        scope=_scope_names(scope) if isinstance(scope, str) else None,
+        scope=None,
         clock_ahead=answer.clock_ahead,
     )
+    if isinstance(scope, str):
+        tokens = replace(tokens, scope=_scope_names(scope, tokens))
+    _tell(tokens, stage)
+    return tokens
+
+
+def _tell(tokens: TokenAnswer, stage: str) -> None:
+    if not log.isEnabledFor(logging.DEBUG):
+        return
+    came = [name for name in ("access_token", "refresh_token", "id_token") if getattr(tokens, name) is not None]
+    left = tokens.expires_at and round((tokens.expires_at - datetime.now(UTC)).total_seconds())
+    life = "an unknown time" if left is None else f"{left} s"
+    scope = "not told" if tokens.scope is None else " ".join(tokens.scope)
+    log.debug("[%s] %s for %s; granted scope: %s", stage, " and ".join(came), life, scope)
 
 
 def _members(answer: Answer) -> Mapping[str, Any] | None:
@@ -151,10 +203,14 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable()
 
 
-def _scope_names(scope: str) -> tuple[str, ...]:
-    """The names in a granted scope. They are shown and kept, so what no person could read is left out."""
-    names = dict.fromkeys(name for name in scope.split() if len(name) <= LONGEST_SCOPE and name.isprintable())
-    return tuple(names)[:MOST_SCOPES]
+def _scope_names(scope: str, tokens: TokenAnswer) -> tuple[str, ...]:
+    """The names in a granted scope. They are shown and kept, so what no person could read is left out.
+
+    So is what holds a token: a server may put anything into its scope, even the one that it has just issued.
+    """
+    secrets = [token.reveal() for token in (tokens.access_token, tokens.refresh_token, tokens.id_token) if token]
+    names = (name for name in scope.split() if len(name) <= LONGEST_SCOPE and name.isprintable())
+    return tuple(dict.fromkeys(name for name in names if not any(token in name for token in secrets)))[:MOST_SCOPES]
 
 
 def _secret(value: object) -> Secret | None:
@@ -180,8 +236,10 @@ def _error(answer: Answer, stage: str) -> LoginError:
     refused = error == "invalid_grant" or (stage == "refresh" and not error and answer.status in (400, 401, 403))
     if refused and not trouble:
         code = "invalid_grant_refresh" if stage == "refresh" else "invalid_grant"
+        log.debug("[%s] refused (%s), HTTP %s", stage, code, answer.status)
         return InvalidGrant(code, stage=stage, said=said)
     code = f"token_{error}" if error in _ERRORS else "token_other"
     if trouble:
         code = "token_server"
+    log.debug("[%s] refused (%s), HTTP %s", stage, code, answer.status)
     return TokenEndpointError(code, stage=stage, said=said, error=error, status=answer.status)

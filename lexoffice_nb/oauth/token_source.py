@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lexoffice_nb.errors import InvalidGrant, LoginError, SignedOut, shielded
+from lexoffice_nb.log import log
 from lexoffice_nb.oauth.id_token import ExpectedClaims, IssuerKeys, verify_id_token
 from lexoffice_nb.oauth.tokens import Secret, TokenSet
 
@@ -48,12 +50,14 @@ class TokenSource:
         with self._lock:
             self._keep(attempt.tokens)
             self._sign_in = _SignIn(attempt.endpoint, attempt.keys)
+        log.debug("tokens: taken over from a sign-in, %s", "renewable" if self.renewable else "not renewable")
 
     def adopt_key(self, key: Secret) -> None:
         """Takes an API key as an access token that nobody renews."""
         with self._lock:
             self._keep(TokenSet(key))
             self._sign_in = _SignIn(None, None)
+        log.debug("tokens: an API key taken, not renewable")
 
     def _keep(self, tokens: TokenSet) -> None:
         self._tokens, self._renew_at = tokens, None
@@ -75,6 +79,11 @@ class TokenSource:
         return tokens
 
     @property
+    def sign_in(self) -> _SignIn:
+        """The endpoint (with its provider and client) and the keys of the sign-in that gave the tokens."""
+        return self._sign_in
+
+    @property
     def signed_in(self) -> bool:
         """Whether there are tokens."""
         return self._tokens is not None
@@ -94,6 +103,7 @@ class TokenSource:
         tokens = self.tokens
         renew_at = self._renew_at
         if renew_at is not None and renew_at <= datetime.now(UTC):
+            log.debug("renewal: the access token ends soon, or has ended")
             return self.renew(tokens.access_token)
         return tokens.access_token
 
@@ -108,20 +118,31 @@ class TokenSource:
         with self._lock:
             tokens = self.tokens
             if tokens.access_token != rejected:
+                log.debug("renewal: another thread has renewed already")
                 return tokens.access_token
             endpoint = self._sign_in.endpoint
             if endpoint is None or tokens.refresh_token is None:
+                log.debug("renewal: there is no refresh token to do it with")
                 self.clear("signed_out_expired")
                 raise SignedOut("signed_out_expired")
+            log.debug("renewal: begins")
             try:
                 answer = endpoint.refresh(tokens.refresh_token)
             except InvalidGrant:
                 answer = None
+            except LoginError as error:
+                log.debug("renewal: failed (%s), the tokens are kept", error.code)
+                raise
             if answer is None:
                 self.clear("signed_out_ended")
                 raise SignedOut("signed_out_ended", stage="refresh")
-            renewed = self._renewed(tokens, answer, endpoint)
+            try:
+                renewed = self._renewed(tokens, answer, endpoint)
+            except LoginError as error:
+                log.debug("renewal: its ID token is not to be believed (%s)", error.code)
+                raise
             self._keep(renewed)
+            log.debug("renewal: done, the refresh token %s", "is a new one" if answer.refresh_token else "stays")
             return renewed.access_token
 
     def _renewed(self, old: TokenSet, answer: TokenAnswer, endpoint: TokenEndpoint) -> TokenSet:
@@ -137,8 +158,12 @@ class TokenSource:
                 access_token=answer.access_token,
                 subject=str(old.claims.get("sub")),
                 clock_ahead=answer.clock_ahead,
+                auth_time=old.claims.get("auth_time"),
             )
-            claims, id_token = verify_id_token(answer.id_token, self._sign_in.keys, expected), answer.id_token
+            verified, id_token = verify_id_token(answer.id_token, self._sign_in.keys, expected), answer.id_token
+            # What a refreshed ID token may leave out is kept, since the one after it may say it again.
+            kept = {name: old.claims[name] for name in ("nonce", "auth_time") if name in old.claims}
+            claims = MappingProxyType({**kept, **verified})
         return TokenSet(
             access_token=answer.access_token,
             expires_at=answer.expires_at,
@@ -157,6 +182,7 @@ class TokenSource:
             tokens, endpoint = self._tokens, self._sign_in.endpoint
             self.clear("signed_out_logout")
             if tokens is None or endpoint is None:
+                log.debug("log-out: nothing to revoke")
                 return []
             failures: list[LoginError] = []
             if tokens.refresh_token is not None:
@@ -167,6 +193,8 @@ class TokenSource:
     def clear(self, why: str = "signed_out_logout") -> None:
         """Forgets everything; `why` is the code of the error that later uses meet."""
         with self._lock:
+            if self._tokens is not None:
+                log.debug("tokens: forgotten (%s)", why)
             self._tokens = None
             self._sign_in = _SignIn(None, None)
             self._why_empty = why
@@ -176,5 +204,7 @@ def _attempt_revocation(endpoint: TokenEndpoint, token: Secret, hint: str) -> li
     try:
         endpoint.revoke(token, hint)
     except LoginError as error:
+        log.debug("log-out: the %s is not revoked (%s)", hint, error.code)
         return [error]
+    log.debug("log-out: the %s is revoked", hint)
     return []

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lexoffice_nb.errors import LoginError, shielded
+from lexoffice_nb.log import log, redact_others
 from lexoffice_nb.oauth.tokens import Secret
 
 if TYPE_CHECKING:
@@ -215,12 +216,14 @@ def fetch(
     Raises:
         LoginError: `unreachable`, `timeout`, `tls` or `too_large`, with the stage.
     """
+    redact_others()
     import requests
     import urllib3
 
     from lexoffice_nb.oauth.deadline import Deadline, DeadlineAdapter, OneAnswerSession
 
     host = Origin.of(url).host
+    log.debug("[%s] %s %s%s %s", stage, method, Origin.of(url), urlsplit(url).path, _told(form))
     begun = time.monotonic()
     deadline = Deadline(DEADLINE_SECONDS)
     try:
@@ -245,7 +248,10 @@ def fetch(
         if deadline.over:
             raise TimeoutError  # what was cut off can look whole
         if body is None:
+            log.debug("[%s] HTTP %s, more than %s octets", stage, response.status_code, limit)
             raise LoginError("too_large", stage=stage, host=host, limit=limit)
+        passed = (time.monotonic() - begun) * 1000
+        log.debug("[%s] HTTP %s in %.0f ms, %s octets", stage, response.status_code, passed, len(body))
         return Answer(response.status_code, dict(response.headers), body, _clock_ahead(response.headers.get("Date")))
     except requests.exceptions.SSLError:
         code = "tls"
@@ -255,7 +261,14 @@ def fetch(
         code = "unreachable"  # urllib3's own: a host with an empty or an endless label
     if deadline.over:
         code = "timeout"  # whatever the end of its connection looked like
-    raise LoginError(code, stage=stage, host=host, seconds=max(1, round(time.monotonic() - begun)))
+    log.debug("[%s] no answer (%s) after %.0f ms", stage, code, (time.monotonic() - begun) * 1000)
+    error = LoginError(code, stage=stage, host=host, seconds=max(1, round(time.monotonic() - begun)))
+    error.sent = deadline.connected
+    raise error
+
+
+def _told(form: Mapping[str, str | Secret] | None) -> str:
+    return "without a form" if form is None else f"with the fields {' '.join(sorted(form))}"
 
 
 def _plain(values: Mapping[str, str | Secret]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import importlib
 import os
 import re
 import unicodedata
+from datetime import UTC, datetime
 from functools import cache
 
 LANGUAGES = ("en", "de")
@@ -60,6 +61,13 @@ def current_language() -> str:
         if value := os.environ.get(variable):
             return pick(value) or "en"
     return "en"
+
+
+def clock(moment: datetime) -> str:
+    """Gives a moment as a person reads it: the time, with the day where it is not today."""
+    here = moment.astimezone()
+    today = datetime.now(UTC).astimezone().date()
+    return here.strftime("%H:%M") if here.date() == today else here.strftime(text("date_and_time"))
 
 
 def from_server(value: object, limit: int = FROM_SERVER_LIMIT) -> str:

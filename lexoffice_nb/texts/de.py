@@ -10,7 +10,19 @@ TEXTS = {
     "card.asked_by.value": "diesem Notebook ({client})",
     "card.asked_by.plain": "diesem Notebook",
     "card.provider": "Anbieter",
-    "card.provider.chosen": "{provider} (von diesem Notebook gewählt)",
+    "card.provider.notebook": "{provider} (von diesem Notebook gewählt)",
+    "card.provider.user": "{provider} (aus Ihrer eigenen Datei)",
+    "card.host": "Rechner",
+    "card.confirm": "Weiter zu diesem Rechner",
+    "card.client_secret.box": "Client-Secret",
+    "card.client_secret.hint": "Sie haben es vom Anbieter mit dem Client bekommen. Es bleibt im Speicher dieses Kernels und wird nirgends aufgeschrieben; mit dem Schlüsselbund des Systems oder LEXOFFICE_CLIENT_SECRET entfällt dieser Schritt.",
+    "card.paste_instead": "Adresse stattdessen einfügen",
+    "card.port_held": "Auch wer an diesem Port lauscht, bekommt die Antwort: {who}. Ohne diesen Kernel lässt sich dort nichts damit anfangen.",
+    "card.no_s256": "Dieser Anbieter sagt nicht, dass er PKCE (S256) prüft: Ein abgefangener Code könnte anderen nützen.",
+    "card.granted_less": "Nicht erlaubt: {scopes}. Anfragen, die das brauchen, werden abgelehnt; fragen Sie mit --force noch einmal.",
+    "status.asks.client_secret": "Wartet auf das Client-Secret",
+    "status.asks.confirmation": "Wartet auf Ihre Bestätigung",
+    "status.asks.port": "Wartet auf den Port",
     "card.back_to": "Führt zurück zu",
     "card.code_goes_to": "Der Code geht an",
     "card.variable": "Variable",
@@ -44,7 +56,7 @@ TEXTS = {
     "status.ready": "Die Anmeldung wird vorbereitet …",
     "status.ready.sandbox": "Die Sandbox auf diesem Rechner startet (etwa zwei Sekunden) …",
     "status.waiting": "Wartet auf Ihre Anmeldung",
-    "status.key": "Wartet auf den API-Schlüssel",
+    "status.asks.key": "Wartet auf den API-Schlüssel",
     "status.exchanging": "Die Antwort wird beim Anbieter geprüft …",
     "status.signed_in": "Angemeldet",
     "status.failed": "Nicht angemeldet",
@@ -69,6 +81,7 @@ TEXTS = {
     "receipt.kept": "Gespeichert",
     "receipt.kept.memory": "nur im Arbeitsspeicher dieses Kernels",
     "provider.sandbox": "Sandbox auf diesem Rechner",
+    "provider.paper": "lexoffice, wie ein Aufsatz es beschreibt",
     # --- scopes in plain words ---
     "scope.openid": "erfahren, wer Sie sind",
     "scope.profile": "Ihren Namen und Ihre Organisation sehen",
@@ -90,6 +103,16 @@ TEXTS = {
     "scope.files.read": "Dateien lesen",
     "scope.other": "eine Berechtigung, für die dieses Paket keine Beschreibung hat",
     "scope.refused": "{what} – nicht erlaubt",
+    # --- who listens at a port, and the keyring that is in use ---
+    "port_holder.process": "{name} (Prozess {number})",
+    "port_holder.this_notebook": "dieses Notebook selbst (Prozess {number})",
+    "port_holder.own_notebook": "ein anderes Ihrer Notebooks (Prozess {number})",
+    "port_holder.other_user": "ein Programm eines anderen Benutzers dieses Rechners",
+    "port_holder.program": "ein anderes Programm",
+    "keyring.secret_service": "der Schlüsselbund des Desktops (Secret Service)",
+    "keyring.kwallet": "der Schlüsselbund des Desktops (KWallet)",
+    "keyring.macos": "der macOS-Schlüsselbund",
+    "keyring.windows": "die Windows-Anmeldeinformationsverwaltung",
     # --- the page that the loopback shows ---
     "page.done.title": "Sie sind angemeldet",
     "page.done": "Sie können diesen Tab schließen und zum Notebook zurückkehren.",
@@ -97,6 +120,7 @@ TEXTS = {
     "page.checking": "Das Notebook schließt die Anmeldung ab. Sie können diesen Tab schließen und zurückkehren.",
     "page.refused.title": "Das hat nicht funktioniert",
     "page.new_link": "Kehren Sie zum Notebook zurück; dort steht ein neuer Anmeldelink.",
+    "page.already.title": "Sie sind schon angemeldet",
     "page.over.title": "Diese Anmeldung ist beendet",
     "page.over": "Sie können diesen Tab schließen und zum Notebook zurückkehren.",
     "page.not_found.title": "Hier gibt es nichts",
@@ -110,6 +134,11 @@ TEXTS = {
     "terminal.received": "[{{}} Zeichen empfangen]",
     "terminal.kernel": "Kommen Sie danach hierher zurück und drücken Sie die Eingabetaste. Kann der Browser keine Verbindung herstellen, fügen Sie vorher seine Adresse hier ein: ",
     "terminal.key.prompt": "Fügen Sie den API-Schlüssel ein: ",
+    "terminal.client_secret.prompt": "Fügen Sie das Client-Secret ein: ",
+    "terminal.confirmation": "Mit yes geht es weiter, mit Enter nicht: ",
+    "terminal.port": "Enter versucht den Port noch einmal; mit paste fügen Sie die Adresse selbst ein: ",
+    "terminal.client_secret.for": "Das Secret des Clients wird verlangt von: {provider}.",
+    "terminal.key.for": "Der Schlüssel ist für {provider}; er geht an {host}.",
     "terminal.key.page": "Einen Schlüssel erzeugen Sie hier: {url}",
     # --- %lexoffice_status, %lexoffice_logout ---
     "status.none": "Niemand ist angemeldet. Beginnen Sie mit %lexoffice_login.",
@@ -119,6 +148,7 @@ TEXTS = {
     "der Schlüssel selbst gilt weiter, bis Sie ihn beim Anbieter löschen.",
     "logout.waiting": "Die wartende Anmeldung ist beendet, und {name} wurde aus dem Notebook entfernt.",
     "logout.failed": "Sie sind hier abgemeldet. Der Anbieter hat den Widerruf der Token nicht bestätigt: {what}",
+    "logout.browser": "Bei {host} ist Ihr Browser möglicherweise noch angemeldet; dort melden Sie sich ab:",
     "logout.others": "{name} ist hier keine Sitzung. Angemeldet oder wartend: {names}. Melden Sie eine mit %lexoffice_logout und ihrem Namen ab.",
     # --- the command line ---
     "cli.sandbox.remedy": "Beenden Sie das Programm, das im Weg ist (oder nutzen Sie es, wenn es eine Sandbox ist), oder wählen Sie mit --port einen anderen Port.",
@@ -133,6 +163,30 @@ TEXTS = {
     "unknown_provider": "Es gibt keinen Anbieter namens {name!r}.",
     "unknown_provider.next": "Wählen Sie einen von diesen: {known}; "
     "oder geben Sie mit --issuer die Adresse eines anderen an.",
+    "user_provider_shipped": "{name} gehört zum Paket, deshalb gilt der Eintrag dieses Namens in {path} nicht.",
+    "user_provider_shipped.next": "Benennen Sie den Eintrag um, zum Beispiel in my-{name}, und melden Sie sich mit --provider my-{name} an.",
+    "user_providers_unreadable": "Die Datei mit Ihren eigenen Anbietern lässt sich nicht lesen ({reason}): {path}",
+    "user_providers_unreadable.next": "Berichtigen Sie diese Stelle und führen Sie die Zelle noch einmal aus; docs/add_a_provider.md zeigt, wie die Datei aussieht.",
+    "user_providers_writable": "Andere können die Datei mit Ihren eigenen Anbietern ändern, deshalb gilt sie nicht: {path}",
+    "user_providers_writable.next": "Machen Sie sie zu Ihrer eigenen (chmod 600, Sie als Eigentümer), lesen Sie sie durch und führen Sie die Zelle noch einmal aus.",
+    "user_provider_name": "{name!r} in {path} ist kein Eintrag: Ein Anbieter ist eine Tabelle, deren Name aus Kleinbuchstaben, Ziffern, - und _ besteht (höchstens 40).",
+    "user_provider_name.next": "Benennen Sie ihn um und führen Sie die Zelle noch einmal aus.",
+    "user_provider_secret": "Der Eintrag {name} in {path} enthält ein Geheimnis ({key}); das gehört nicht in diese Datei.",
+    "user_provider_secret.next": "Nehmen Sie es heraus und ersetzen Sie es beim Anbieter; das neue geben Sie in die Karte, in den Schlüsselbund (keyring set lexoffice_nb/{name} CLIENT_ID) oder als LEXOFFICE_CLIENT_SECRET.",
+    "user_provider_key": "Der Eintrag {name} Ihrer eigenen Anbieter hat den unbekannten Schlüssel {key!r}.",
+    "user_provider_key.next": "Berichtigen Sie ihn; die Schlüssel sind: {known}",
+    "user_provider_value": "Der Eintrag {name} in {path} hat für {key} einen Wert, der sich nicht verwenden lässt.",
+    "user_provider_value.next": "Eine Adresse beginnt mit https (oder liegt auf diesem Rechner); docs/add_a_provider.md sagt, was jeder Schlüssel annimmt.",
+    "user_provider_incomplete": "Der Eintrag {name} in {path} sagt nicht genug für eine Anmeldung.",
+    "user_provider_incomplete.next": "Nennen Sie den issuer, oder authorization_endpoint, token_endpoint und api_base.",
+    "provider_unverified": "Niemand hat geprüft, ob {host} in Betrieb ist: {name} ist das, was ein Aufsatz beschreibt. Dorthin wurde nichts gesendet.",
+    "provider_unverified.next": "Wenn Sie diesen Rechner kennen, bestätigen Sie es: %lexoffice_login --provider {name}, oder Provider.named('{name}', confirmed=True).",
+    "provider_explicit": "Bei {name} wird nur angemeldet, wo die Zeile selbst es sagt, nicht durch eine Einstellung.",
+    "provider_explicit.next": "Wenn Sie es so meinen: %lexoffice_login --provider {name}",
+    "provider_unconfirmed": "{host} ist nur aus einem Aufsatz bekannt; niemand hat geprüft, ob er in Betrieb ist. Noch wurde nichts dorthin gesendet.",
+    "provider_unconfirmed.next": "Gehen Sie nur weiter, wenn Sie diesen Rechner kennen.",
+    "provider_not_confirmed": "Die Anmeldung bei {host} wurde nicht bestätigt, deshalb wurde nichts dorthin gesendet.",
+    "provider_not_confirmed.next": "Führen Sie die Zelle noch einmal aus, um sie zu bestätigen, oder wählen Sie einen anderen Anbieter.",
     "issuer_not_allowed": "{host!r} ist kein zulässiger Aussteller: "
     "Nötig ist eine https-Adresse (auf diesem Rechner auch http) ohne Abfrageteil und Benutzernamen.",
     "issuer_not_allowed.next": "Prüfen Sie --issuer und führen Sie die Zelle dann noch einmal aus.",
@@ -178,18 +232,25 @@ TEXTS = {
     "client_or_key": "Für die Anmeldung im Browser ist ein eigener Client nötig, und es ist keiner angegeben (Anbieter: {provider}).",
     "client_or_key.next": "Fast alle verwenden einen API-Schlüssel: %lexoffice_login --api-key --provider {name}. Mit einem Client: --client-id oder LEXOFFICE_CLIENT_ID.",
     "client_secret_missing": "Es fehlt das Client-Secret, das dieser Anbieter verlangt ({provider}).",
-    "client_secret_missing.next": "Setzen Sie LEXOFFICE_CLIENT_SECRET, bevor der Kernel startet, oder verwenden Sie einen API-Schlüssel: %lexoffice_login --api-key --provider lexware",
+    "client_secret_missing.next": "Geben Sie es als client_secret=… an, mit getpass() oder aus der Umgebung gelesen und nicht in eine Zelle geschrieben; oder nehmen Sie %lexoffice_login, das danach fragt.",
+    "client_secret_empty": "Es wurde nichts eingefügt.",
+    "client_secret_empty.next": "Kopieren Sie das Client-Secret von der Entwicklerseite des Anbieters und fügen Sie es ein.",
+    "client_secret_malformed": "Das ist kein Client-Secret: Es enthält Zeilenumbrüche oder Zeichen, die keines hat.",
+    "client_secret_malformed.next": "Kopieren Sie nur das Client-Secret und fügen Sie es noch einmal ein.",
     "openid_not_offered": "{provider} stellt kein ID-Token aus; openid kann dort nicht angefragt werden.",
     "openid_not_offered.next": "Lassen Sie openid bei den Berechtigungen weg (--scope); versuchen Sie es dann erneut.",
+    "resource_not_allowed": "Eine Ressource ist die ganze Adresse einer API (https, ohne Fragment).",
+    "resource_not_allowed.next": "Nennen Sie sie so, wie die Dokumentation des Anbieters es tut.",
+    "max_age_without_openid": "max_age ist eine Zahl von Sekunden ab 0 und braucht den Scope openid: Das ID-Token sagt, wann sich jemand angemeldet hat.",
+    "max_age_without_openid.next": "Fragen Sie auch nach openid, oder lassen Sie max_age weg.",
     "redirect_uri_missing": "Es ist keine Redirect-URI angegeben.",
     "redirect_uri_missing.next": "Geben Sie die beim Anbieter registrierte an, "
     "zum Beispiel http://127.0.0.1:8765/callback",
     "redirect_uri_not_allowed": "Diese Redirect-URI ist nicht zulässig: "
     "Nötig ist https (auf diesem Rechner auch http), ohne Benutzernamen und Fragment.",
     "redirect_uri_not_allowed.next": "Prüfen Sie --redirect-uri und führen Sie die Zelle dann noch einmal aus.",
-    "port_taken": "Den Port {port} aus der Redirect-URI belegt ein anderes Programm.",
-    "port_taken.next": "Beenden Sie dieses Programm oder wählen Sie einen anderen Port (--redirect-uri); "
-    "versuchen Sie es dann erneut.",
+    "port_taken": "Den Port {port}, zu dem die Redirect-URI führt, belegt {who}: Die Antwort käme dort an.",
+    "port_taken.next": "Beenden Sie dieses Programm und versuchen Sie es noch einmal, wählen Sie einen anderen Port (--redirect-uri) oder fügen Sie die Adresse selbst ein.",
     "port_refused": "Dieser Rechner lässt die Verwendung von Port {port} nicht zu ({reason}).",
     "port_refused.next": "Wählen Sie einen anderen Port ab 1024 und versuchen Sie es dann erneut.",
     "no_login_url": "Es wurde noch kein Anmeldelink erzeugt, daher wird auch kein Callback erwartet.",
@@ -231,9 +292,30 @@ TEXTS = {
     "Die Antwort gehört zu einem anderen Anmeldeversuch (vielleicht aus einem älteren Tab).",
     "state_mismatch.next": "Schließen Sie ältere Tabs und verwenden Sie den neuesten Anmeldelink. "
     "Haben Sie selbst keine Anmeldung begonnen, ignorieren Sie diese Seite.",
-    "callback_used": "Diese Antwort wurde schon verwendet; jede gilt nur einmal.",
+    "state_other_provider": "Ungültiger state-Parameter – möglicher CSRF-Angriff: "
+    "Die Antwort kommt von {host} und nicht vom Anbieter dieser Anmeldung.",
+    "state_other_provider.next": "Verwenden Sie den neuesten Anmeldelink und fügen Sie die Adresse ein, "
+    "bei der er endet. Haben Sie selbst keine Anmeldung begonnen, ignorieren Sie diese Seite.",
+    "state_cut_off": "Ungültiger state-Parameter – möglicher CSRF-Angriff: Die Adresse endet nach {length} Zeichen, "
+    "noch vor dem Ende von state; sie wurde beim Einfügen abgeschnitten.",
+    "state_cut_off.next": "Kopieren Sie sie erneut und fügen Sie sie auf der Anmeldekarte statt im Terminal ein; "
+    "mit einem Browser auf diesem Rechner nimmt das Notebook sie selbst entgegen.",
+    "callback_cut_off": "Diese Adresse ist genau {length} Zeichen lang: Sie wurde beim Einfügen abgeschnitten.",
+    "callback_cut_off.next": "Kopieren Sie sie erneut und fügen Sie sie auf der Anmeldekarte statt im Terminal ein; "
+    "mit einem Browser auf diesem Rechner nimmt das Notebook sie selbst entgegen.",
+    "callback_cut_off_code": "Diese Adresse ist genau {length} Zeichen lang – dort schneiden Terminals und Formulare ab – "
+    "und endet mit dem Code: Ob er vollständig ist, lässt sich nicht feststellen.",
+    "callback_cut_off_code.next": "Ist sie vollständig, fügen Sie sie noch einmal ein. Wenn nicht: Fügen Sie sie auf der "
+    "Anmeldekarte statt im Terminal ein, oder lassen Sie das Notebook sie entgegennehmen (Browser auf diesem Rechner).",
+    "callback_used": "Diese Antwort gehört zum Anmeldeversuch von {time}, der schon abgeschlossen ist; jede gilt nur einmal.",
     "callback_used.next": "Beginnen Sie noch einmal mit dem neuesten Anmeldelink.",
-    "attempt_expired": "Dieser Anmeldelink war älter als {minutes} Minuten; seine Antwort wird nicht mehr angenommen.",
+    "callback_signed_in": "Sie sind bereits angemeldet, als {who}; es wurde nichts geändert.",
+    "callback_signed_in.next": "Schließen Sie diesen Tab und kehren Sie zum Notebook zurück.",
+    "callback_replaced": "Diese Antwort gehört zum Anmeldeversuch von {time}, den eine andere Anmeldung ersetzt hat "
+    "(anderer Anbieter oder Client).",
+    "callback_replaced.next": "Schließen Sie diesen Tab und verwenden Sie den neuesten Anmeldelink.",
+    "attempt_expired": "Diese Antwort gehört zum Anmeldeversuch von {time}; "
+    "der Link ist älter als {minutes} Minuten, sie wird deshalb nicht mehr angenommen.",
     "attempt_expired.next": "Verwenden Sie den neuen Link; das dauert nur wenige Sekunden.",
     "link_expired": "Der Anmeldelink hat {minutes} Minuten auf eine Antwort gewartet; "
     "jetzt wird sie nicht mehr angenommen.",
@@ -251,12 +333,13 @@ TEXTS = {
     "access_denied.next": "Öffnen Sie den neuen Anmeldelink und stimmen Sie zu; "
     "oder fragen Sie mit --scope weniger an.",
     "authorize_invalid_request": "Der Anbieter hält die Anfrage für unvollständig ({said}); "
-    "oft fehlt code_challenge_method oder ein anderer Parameter.",
-    "authorize_invalid_request.next": "Versuchen Sie es erneut; "
-    "bleibt es dabei, prüfen Sie Client und Redirect-URI beim Anbieter.",
+    "oft fehlt code_challenge_method.",
+    "authorize_invalid_request.next": "Übergeben Sie code_challenge_method=S256, wie es jeder Link von get_login_url() tut: "
+    "Öffnen Sie den neuen vollständig. Bleibt es dabei, prüfen Sie Client und Redirect-URI beim Anbieter.",
     "authorize_unauthorized_client": "Der Anbieter lässt die Anmeldung mit diesem Client nicht zu ({said}); "
     "oft weicht die Redirect-URI von der registrierten ab.",
-    "authorize_unauthorized_client.next": "Vergleichen Sie beide Zeichen für Zeichen, auch den Schrägstrich am Ende.",
+    "authorize_unauthorized_client.next": "Die Redirect-URI (--redirect-uri) muss genau der registrierten entsprechen, "
+    "auch beim Schrägstrich am Ende; passen Sie sie an und beginnen Sie dann noch einmal.",
     "authorize_invalid_scope": "Der Anbieter kennt eine der angefragten "
     "Berechtigungen nicht oder lässt sie nicht zu ({said}).",
     "authorize_invalid_scope.next": "Geben Sie mit --scope die richtigen an.",
@@ -267,10 +350,43 @@ TEXTS = {
     "authorize_server_error.next": "Versuchen Sie es in einer Minute erneut.",
     "authorize_temporarily_unavailable": "Der Anbieter ist überlastet oder wird gerade gewartet ({said}).",
     "authorize_temporarily_unavailable.next": "Versuchen Sie es in einigen Minuten erneut.",
+    "authorize_interaction_required": "Der Anbieter braucht auf seiner Seite erst noch etwas von Ihnen ({said}).",
+    "authorize_interaction_required.next": "Öffnen Sie den neuen Anmeldelink und folgen Sie der Seite bis zum Ende.",
     "authorize_login_required": "Der Anbieter verlangt, dass Sie sich auf seiner Seite anmelden ({said}).",
     "authorize_login_required.next": "Öffnen Sie den neuen Anmeldelink und melden Sie sich dort an.",
+    "authorize_account_selection_required": "Der Anbieter weiß nicht, welches Ihrer Konten gemeint ist ({said}).",
+    "authorize_account_selection_required.next": "Öffnen Sie den neuen Anmeldelink "
+    "und wählen Sie das Konto auf der Seite aus.",
     "authorize_consent_required": "Der Anbieter verlangt, dass Sie auf seiner Seite zustimmen ({said}).",
     "authorize_consent_required.next": "Öffnen Sie den neuen Anmeldelink und stimmen Sie zu.",
+    "authorize_invalid_request_uri": "Der Anbieter konnte eine request_uri nicht lesen ({said}); "
+    "der Anmeldelink enthält keine, sie kam also unterwegs hinzu.",
+    "authorize_invalid_request_uri.next": "Öffnen Sie den neuen Anmeldelink direkt, "
+    "ohne Zwischenseite oder Linkverkürzer und ohne request_uri.",
+    "authorize_invalid_request_object": "Der Anbieter hält ein Request-Objekt für ungültig ({said}); "
+    "der Anmeldelink enthält keines, es kam also unterwegs hinzu.",
+    "authorize_invalid_request_object.next": "Öffnen Sie den neuen Anmeldelink direkt, "
+    "ohne Zwischenseite oder Linkverkürzer und ohne Request-Objekt.",
+    "authorize_request_not_supported": "Der Anbieter nimmt keine Request-Objekte an ({said}); "
+    "der Anmeldelink enthält keines, es kam also unterwegs hinzu.",
+    "authorize_request_not_supported.next": "Öffnen Sie den neuen Anmeldelink direkt "
+    "und lassen Sie den Parameter request weg.",
+    "authorize_request_uri_not_supported": "Der Anbieter nimmt keine request_uri an ({said}); "
+    "der Anmeldelink enthält keine, sie kam also unterwegs hinzu.",
+    "authorize_request_uri_not_supported.next": "Öffnen Sie den neuen Anmeldelink direkt "
+    "und lassen Sie den Parameter request_uri weg.",
+    "authorize_registration_not_supported": "Beim Anbieter kann sich ein Client nicht im Link selbst registrieren "
+    "({said}); der Anmeldelink tut das nicht, die Angabe kam also unterwegs hinzu.",
+    "authorize_registration_not_supported.next": "Öffnen Sie den neuen Anmeldelink direkt "
+    "und lassen Sie den Parameter registration weg.",
+    "authorize_invalid_target": "Der Anbieter kennt die API nicht, für die Zugriff angefragt wird, "
+    "oder lässt sie nicht zu ({said}).",
+    "authorize_invalid_target.next": "Prüfen Sie die resource, die diese Anmeldung oder der Eintrag "
+    "des Anbieters nennt: Der Client muss für diese API registriert sein.",
+    "authorize_unmet_authentication_requirements": "Der Anbieter konnte Sie nicht so sicher anmelden, "
+    "wie es verlangt wird ({said}).",
+    "authorize_unmet_authentication_requirements.next": "Richten Sie beim Anbieter einen zweiten Faktor ein, "
+    "öffnen Sie den neuen Anmeldelink und melden Sie sich damit an.",
     "authorize_other": "Der Anbieter hat die Anmeldung abgelehnt ({error}: {said}).",
     "authorize_other.next": "Versuchen Sie es erneut; "
     "bleibt es dabei, schlagen Sie diesen Fehler in der Dokumentation des Anbieters nach.",
@@ -289,7 +405,7 @@ TEXTS = {
     "token_other": "Der Token-Endpunkt hat die Anfrage abgelehnt ({said}).",
     "token_other.next": "Versuchen Sie es erneut; bleibt es dabei, prüfen Sie Client und Redirect-URI beim Anbieter.",
     "token_invalid_client": "Der Anbieter kennt diesen Client nicht, oder das Client-Secret ist falsch ({said}).",
-    "token_invalid_client.next": "Prüfen Sie --client-id und LEXOFFICE_CLIENT_SECRET.",
+    "token_invalid_client.next": "Prüfen Sie den Client (--client-id) und sein Secret und geben Sie beides noch einmal an.",
     "token_invalid_request": "Der Token-Endpunkt hält die Anfrage für unvollständig ({said}).",
     "token_invalid_request.next": "Versuchen Sie es erneut; "
     "bleibt es dabei, prüfen Sie, wie der Client registriert ist.",
@@ -299,6 +415,9 @@ TEXTS = {
     "token_unsupported_grant_type.next": "Prüfen Sie, wie der Client beim Anbieter registriert ist.",
     "token_invalid_scope": "Der Anbieter lässt eine der angefragten Berechtigungen nicht zu ({said}).",
     "token_invalid_scope.next": "Geben Sie mit --scope die richtigen an.",
+    "token_invalid_target": "Der Anbieter stellt für die API, für die Zugriff angefragt wird, keine Token aus ({said}).",
+    "token_invalid_target.next": "Prüfen Sie die resource, die diese Anmeldung oder der Eintrag "
+    "des Anbieters nennt: Der Client muss für diese API registriert sein.",
     "invalid_grant": "Der Anbieter hat den Code nicht angenommen ({said}): Er wurde schon verwendet oder ist zu alt.",
     "invalid_grant.next": "Ein Code gilt nur einmal und nur wenige Minuten: "
     "Beginnen Sie noch einmal mit dem neuen Anmeldelink.",
@@ -349,6 +468,15 @@ TEXTS = {
     "clock_slow": "Die Uhr dieses Rechners geht falsch: "
     "Sie geht etwa {minutes} min nach, verglichen mit der des Anbieters.",
     "clock_slow.next": "Stellen Sie die Uhr (Linux: timedatectl set-ntp true) und versuchen Sie es dann erneut.",
+    "auth_time_missing": "Der Anbieter hat nicht mitgeteilt, "
+    "wann Sie sich dort angemeldet haben, obwohl er danach gefragt wurde.",
+    "auth_time_missing.next": "Informieren Sie den Anbieter (im ID-Token fehlt auth_time); es wurde nichts gespeichert.",
+    "auth_time_old": "Ihre Anmeldung beim Anbieter liegt länger zurück, als hier zulässig ist: "
+    "Er hat Sie nicht neu danach gefragt.",
+    "auth_time_old.next": "Melden Sie sich im Browser beim Anbieter ab und versuchen Sie es dann erneut.",
+    "auth_time_other": "Das erneuerte ID-Token gehört zu einer anderen Anmeldung als Ihrer und wurde deshalb abgelehnt.",
+    "auth_time_other.next": "Melden Sie sich mit %lexoffice_login --force erneut an; "
+    "geschieht das wieder, informieren Sie den Anbieter.",
     "nonce_other": "Das ID-Token gehört zu einem anderen Anmeldeversuch und wurde deshalb abgelehnt.",
     "nonce_other.next": "Beginnen Sie noch einmal mit dem neuesten Anmeldelink.",
     "at_hash_other": "Das Zugriffstoken ist nicht das, zu dem das ID-Token gehört; beide wurden deshalb abgelehnt.",
@@ -359,6 +487,27 @@ TEXTS = {
     "userinfo_unreadable.next": "Versuchen Sie es erneut; die Berechtigung openid ist dafür nötig.",
     "userinfo_sub": "Die Userinfo-Daten nennen eine andere Person als die angemeldete und wurden deshalb abgelehnt.",
     "userinfo_sub.next": "Melden Sie sich erneut an; geschieht das wieder, informieren Sie den Anbieter.",
+    "userinfo_malformed": "Die signierten Userinfo-Daten sind beschädigt.",
+    "userinfo_malformed.next": "Versuchen Sie es erneut; bleibt es dabei, informieren Sie den Anbieter.",
+    "userinfo_encrypted": "Die Userinfo-Daten sind verschlüsselt, was nicht vereinbart ist, und wurden nicht gelesen.",
+    "userinfo_encrypted.next": "Lassen Sie den Client ohne Verschlüsselung der Userinfo-Daten registrieren.",
+    "userinfo_alg": "Die Userinfo-Daten sind mit einem Verfahren signiert, das nicht zugelassen ist.",
+    "userinfo_alg.next": "Lassen Sie den Client für Userinfo mit RS256, PS256, ES256 oder EdDSA registrieren.",
+    "userinfo_header": "Die Userinfo-Daten verlangen eine Erweiterung, bringen ihren eigenen Schlüssel mit "
+    "oder sind ein Token anderer Art und wurden deshalb abgelehnt.",
+    "userinfo_header.next": "Informieren Sie den Anbieter; Ihre Anmeldung ist davon nicht betroffen.",
+    "userinfo_key": "Die Userinfo-Daten passen nicht zu genau einem gültigen Schlüssel des Anbieters "
+    "und wurden deshalb abgelehnt.",
+    "userinfo_key.next": "Versuchen Sie es in einer Minute erneut; bleibt es dabei, informieren Sie den Anbieter.",
+    "userinfo_signature": "Die Signatur der Userinfo-Daten ist falsch: "
+    "Sie wurden verändert oder stammen von jemand anderem.",
+    "userinfo_signature.next": "Versuchen Sie es erneut; geschieht das wieder, informieren Sie den Anbieter.",
+    "userinfo_iss": "Die Userinfo-Daten kommen von einem anderen Anbieter und wurden deshalb abgelehnt.",
+    "userinfo_iss.next": "Versuchen Sie es erneut; geschieht das wieder, informieren Sie den Anbieter.",
+    "userinfo_aud": "Die Userinfo-Daten sind für einen anderen Client bestimmt und wurden deshalb abgelehnt.",
+    "userinfo_aud.next": "Versuchen Sie es erneut; geschieht das wieder, informieren Sie den Anbieter.",
+    "userinfo_times": "Nach der Uhr dieses Rechners gelten die Userinfo-Daten zu dieser Zeit nicht.",
+    "userinfo_times.next": "Prüfen Sie die Uhr dieses Rechners und versuchen Sie es dann erneut.",
     "signed_out_waiting": "Noch ist niemand angemeldet.",
     "signed_out_waiting.next": "Schließen Sie die Anmeldung oben ab und führen Sie diese Zelle dann noch einmal aus.",
     "signed_out_unfinished": "Diese Anmeldung ist nicht abgeschlossen: Es gibt noch keine Token.",
@@ -403,6 +552,8 @@ TEXTS = {
     "key_wrong_alone.next": "Erzeugen Sie einen neuen Schlüssel und setzen Sie LEXOFFICE_API_KEY neu. Für den Schlüssel eines echten Kontos ist auch LEXOFFICE_PROVIDER=lexware nötig.",
     "internal": "In lexoffice_nb ist ein Fehler aufgetreten ({where}).",
     "internal.next": "Bitte melden Sie ihn mit dieser Zeile und versuchen Sie es dann erneut.",
+    "keyring_locked": "Der Schlüsselbund dieses Rechners ist gesperrt; deshalb wurde nichts daraus gelesen.",
+    "keyring_locked.next": "Entsperren Sie ihn in der Passwortverwaltung Ihres Desktops und versuchen Sie es erneut. Ohne Schlüsselbund: Setzen Sie LEXOFFICE_CLIENT_SECRET, bevor der Kernel startet.",
     # --- errors of the API ---
     "api_unauthorized": "Die API erkennt die Anmeldung nicht an ({said}).",
     "api_unauthorized.next": "Melden Sie sich mit %lexoffice_login --force erneut "

@@ -27,7 +27,7 @@ with Sandbox(data_dir=Path(sys.argv[1])) as box:
     provider = Provider.discover(box.url)
     login = LexofficeLogin("lexoffice-nb", "http://127.0.0.1:51234/callback", "openid profile", provider)
     url = login.get_login_url()
-    secrets = [login._attempt.verifier.reveal()]
+    secrets = [login._attempts[-1].verifier.reveal()]
     with contextlib.redirect_stdout(io.StringIO()):
         callback = sign_in(url)  # the person's own program
     secrets += [callback.partition("code=")[2].partition("&")[0]]

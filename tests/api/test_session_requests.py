@@ -65,11 +65,13 @@ class TestAddresses:
 
 
 class TestTheBearerGoesToTheOriginOfTheApiOnly:
+    @pytest.mark.case("requests/bearer-one-origin")
     def test_not_to_another_port(self, elsewhere, server, other, answer):
         other.answers["/x"] = [answer.of({})]
         elsewhere.get(f"{other.url}/x")
         assert authorization(other.seen[0]) is None
 
+    @pytest.mark.case("requests/bearer-one-origin")
     def test_not_to_another_name_of_the_same_machine(self, elsewhere, server):
         elsewhere.get(f"http://localhost:{server.port}/v1/profile")
         assert authorization(server.seen[-1]) is None
@@ -84,6 +86,7 @@ class TestTheBearerGoesToTheOriginOfTheApiOnly:
             "http://127.0.0.1:{other}\\@127.0.0.1:{api}/x",
         ],
     )
+    @pytest.mark.case("requests/bearer-one-origin", "advisory/loopback-at-sign")
     def test_not_to_a_url_that_only_looks_like_it(self, elsewhere, server, other, answer, url):
         for path in ("/x", "/", "/%5C@127.0.0.1:" + str(server.port) + "/x"):
             other.answers[path] = [answer.of({})]
@@ -91,6 +94,7 @@ class TestTheBearerGoesToTheOriginOfTheApiOnly:
         assert server.seen == []
         assert [authorization(seen) for seen in other.seen] == [None]
 
+    @pytest.mark.case("requests/bearer-redirect")
     def test_a_redirect_to_another_origin_loses_it(self, elsewhere, server, other, answer):
         other.answers["/there"] = [answer.of({"a": 1})]
         server.answers["/go"] = [answer(302, headers={"Location": f"{other.url}/there"})]
@@ -173,16 +177,19 @@ class TestNothingElseSaysWhoAsks:
         path.chmod(0o600)
         monkeypatch.setenv("NETRC", str(path))
 
+    @pytest.mark.case("requests/netrc")
     def test_netrc_does_not_replace_the_bearer(self, netrc, elsewhere, server):
         assert requests.utils.get_netrc_auth(server.url) == ("me", "netrc-secret")
         elsewhere.get("/v1/profile")
         assert authorization(server.seen[-1]) == bearer(elsewhere)
 
+    @pytest.mark.case("requests/netrc-after-redirect")
     def test_netrc_does_not_replace_it_after_a_redirect_either(self, netrc, elsewhere, server, other, answer):
         server.answers["/go"] = [answer(302, headers={"Location": "/v1/profile"})]
         elsewhere.get("/go")
         assert authorization(server.seen[-1]) == bearer(elsewhere)
 
+    @pytest.mark.case("requests/netrc")
     def test_netrc_is_not_used_even_if_somebody_trusts_the_environment(self, netrc, elsewhere, server):
         elsewhere.trust_env = True
         elsewhere.get("/v1/profile")
@@ -210,6 +217,7 @@ class TestNothingElseSaysWhoAsks:
 
 
 class TestA401:
+    @pytest.mark.case("real/14-401-with-challenge")
     def test_is_followed_by_one_renewal_and_one_more_try(self, box, session):
         box.expire_access_tokens()
         before = len(box.requests)
@@ -300,6 +308,7 @@ class TestA401:
         box.settings.fail_token_endpoint = None
         assert session.get("/v1/profile").status_code == 200
 
+    @pytest.mark.case("real/02-no-replay")
     def test_rotated_tokens_are_kept_over_several_renewals(self, box, session):
         seen = {session.tokens.refresh_token}
         for _ in range(4):
@@ -309,6 +318,7 @@ class TestA401:
         assert len(seen) == 5
         assert [r.status for r in paths(box, "/connect/token")] == [200] * 5
 
+    @pytest.mark.case("real/01-single-flight-threads")
     def test_of_eight_threads_renews_once(self, box, session):
         box.expire_access_tokens()
         start = threading.Barrier(8)
@@ -361,6 +371,7 @@ class TestProxies:
             session.get("https://api.invalid/x")
         assert refused.value.code == "api_proxy"
 
+    @pytest.mark.case("requests/proxy-loopback")
     def test_threat_09_never_stand_before_this_machine(self, box, session, proxy, monkeypatch):
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("ALL_PROXY", proxy.url)
@@ -372,6 +383,7 @@ class TestProxies:
         assert proxy.seen == []
 
     @pytest.mark.parametrize("no_proxy", ["api.invalid", ".invalid", "*"])
+    @pytest.mark.case("requests/no-proxy")
     def test_threat_09_no_proxy_holds(self, session, proxy, monkeypatch, no_proxy):
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", no_proxy)
@@ -391,6 +403,7 @@ class TestProxies:
         assert all(session.tokens.access_token.reveal() not in str(seen) for seen in proxy.seen)
 
 
+@pytest.mark.case("requests/ca-bundle")
 def test_a_certificates_file_that_is_missing_is_named_as_the_cause(session, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/does/not/exist.pem")
     with pytest.raises(errors.ServerTrouble) as refused:

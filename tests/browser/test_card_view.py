@@ -255,6 +255,7 @@ def test_message_of_unknown_kind_changes_nothing(view, message):
 # The link
 
 
+@pytest.mark.case("statement/11-system-browser")
 def test_link_opens_in_a_new_page_that_knows_no_opener(view):
     view.mount(card())
     assert view.link.get_attribute("href") == HREF
@@ -262,6 +263,7 @@ def test_link_opens_in_a_new_page_that_knows_no_opener(view):
     assert view.link.get_attribute("rel") == "noopener noreferrer"
 
 
+@pytest.mark.case("statement/11-system-browser")
 def test_click_on_the_link_is_told_to_python_and_opens_it(view, context):
     view.mount(card(link=LINK | {"href": "http://127.0.0.1/theme.css"}))
     with context.expect_page() as opened:
@@ -298,6 +300,7 @@ def test_click_on_the_link_is_told_to_python_and_opens_it(view, context):
         7,
     ],
 )
+@pytest.mark.case("statement/14-https")
 def test_address_that_is_neither_https_nor_loopback_becomes_no_link(view, href):
     view.mount(card(link=LINK | {"href": href}))
     expect(view.page.get_by_text("No login link is shown")).to_be_visible()
@@ -329,6 +332,7 @@ def test_link_that_turns_bad_is_taken_away(view):
         ("http://[::1]:8766/a", "[::1]:8766"),
     ],
 )
+@pytest.mark.case("statement/13-host")
 def test_host_beside_the_link_is_the_one_the_link_opens(view, href, host):
     view.mount(card(link=LINK | {"href": href}))
     shown = view.page.locator(".lxo-host")

@@ -25,12 +25,11 @@ HERE = Path(__file__).parent
 def exchange(server: Certified, attempt: LexofficeLogin, person: Person, **changes: str | None) -> dict[str, Any]:
     """A token request past our client, with parameters changed or left out."""
     callback = person.allow(attempt.get_login_url())
-    assert attempt._attempt is not None
     form = {
         "grant_type": "authorization_code",
         "code": parameters_of(callback)["code"],
         "redirect_uri": attempt.redirect_uri,
-        "code_verifier": attempt._attempt.verifier.reveal(),
+        "code_verifier": attempt._attempts[-1].verifier.reveal(),
         "client_id": attempt.client_id,
         **changes,
     }

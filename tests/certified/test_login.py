@@ -43,6 +43,7 @@ class TestDiscovery:
 
 class TestLogin:
     @pytest.mark.parametrize("client_id", [PUBLIC, SIGNED, BASIC, POST])
+    @pytest.mark.case("accept/code-with-openid")
     def test_gives_tokens_and_claims(self, certified: Certified, person: Person, client_id: str) -> None:
         """RS256 and ES256; no authentication, Basic and form, with a secret of reserved characters."""
         tokens = logged_in(certified, person, client_id=client_id).tokens
@@ -65,6 +66,7 @@ class TestLogin:
         assert (request.client_authentication, request.status, request.client_id) == (way, 200, client_id)
 
     @pytest.mark.parametrize("uri", ["http://127.0.0.1:1024/callback", "http://[::1]:65535/callback"])
+    @pytest.mark.case("real/15-literal-ip")
     def test_a_loopback_redirect_uri_may_have_any_port(self, certified: Certified, person: Person, uri: str) -> None:
         attempt = attempt_at(certified)
         attempt.redirect_uri = uri
@@ -72,6 +74,7 @@ class TestLogin:
         assert callback.startswith(f"{uri}?")
         assert attempt.handle_callback(callback).claims["sub"] == "petra"
 
+    @pytest.mark.case("real/10-scope-dropped")
     def test_says_what_was_granted_where_an_unknown_scope_was_dropped(
         self, certified: Certified, person: Person
     ) -> None:
@@ -92,6 +95,7 @@ class TestLogin:
         assert two.tokens is not None
         assert (one.tokens.claims["sub"], two.tokens.claims["sub"]) == ("petra", "klaus")
 
+    @pytest.mark.case("refuse/state-other")
     def test_a_callback_of_another_attempt_is_refused_before_the_token_request(
         self, certified: Certified, person: Person
     ) -> None:
@@ -104,6 +108,7 @@ class TestLogin:
 
 
 class TestConsent:
+    @pytest.mark.case("real/11-consent-each-time")
     def test_a_native_client_is_asked_about_each_time(self, certified: Certified, person: Person) -> None:
         logged_in(certified, person)
         logged_in(certified, person)
@@ -221,6 +226,7 @@ class TestWhatTheProviderRefuses:
 
 
 class TestKeys:
+    @pytest.mark.case("accept/keys-rotated-between-logins")
     def test_changed_between_two_logins(self, person: Person) -> None:
         """The provider comes back under the same address, with other keys."""
         with Certified() as before:
@@ -246,5 +252,4 @@ def _code(attempt: LexofficeLogin, person: Person) -> Secret:
 
 
 def _verifier(attempt: LexofficeLogin) -> Secret:
-    assert attempt._attempt is not None
-    return attempt._attempt.verifier
+    return attempt._attempts[-1].verifier

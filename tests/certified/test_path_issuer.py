@@ -30,6 +30,7 @@ def logged_in(server: PathIssuer, person: Person) -> LexofficeLogin:
     return attempt
 
 
+@pytest.mark.case("real/05-revocation-only-in-rfc8414", "real/06-path-openid", "real/06-path-rfc8414")
 def test_both_documents_of_the_issuer_are_read_and_merged(path_issuer: PathIssuer) -> None:
     provider = Provider.discover(path_issuer.issuer)
     assert provider.issuer == f"{path_issuer.origin}/tenant/a"
@@ -39,6 +40,7 @@ def test_both_documents_of_the_issuer_are_read_and_merged(path_issuer: PathIssue
 
 
 @pytest.mark.parametrize(("suffix", "code"), [("/", "issuer_differs"), ("/b", "no_metadata")])
+@pytest.mark.case("refuse/metadata-issuer")
 def test_an_issuer_is_the_same_only_to_the_letter(path_issuer: PathIssuer, suffix: str, code: str) -> None:
     other = path_issuer.issuer + suffix
     refused(DiscoveryError, "discovery", code, lambda: Provider.discover(other))
@@ -61,6 +63,7 @@ def test_a_refusal_without_iss_and_words_is_access_denied(path_issuer: PathIssue
     assert [path for path, _ in path_issuer.asked] == []
 
 
+@pytest.mark.case("real/12-no-id-token")
 def test_a_renewal_without_an_id_token_keeps_the_claims(path_issuer: PathIssuer, person: Person) -> None:
     source = source_of(logged_in(path_issuer, person))
     old = source.tokens

@@ -40,6 +40,7 @@ def test_gives_another_access_token_and_another_refresh_token(
     assert new.claims["nonce"] == old.claims["nonce"]
 
 
+@pytest.mark.case("real/02-no-replay", "statement/07-old-token-never-again")
 def test_never_sends_a_refresh_token_twice(certified: Certified, person: Person) -> None:
     source = source_of(logged_in(certified, person))
     with certified.watch() as seen:
@@ -49,6 +50,7 @@ def test_never_sends_a_refresh_token_twice(certified: Certified, person: Person)
     assert not any(request.refresh_token_seen_before for request in seen)
 
 
+@pytest.mark.case("real/01-single-flight-threads")
 def test_of_eight_threads_with_a_stale_token_one_renews(certified: Certified, person: Person) -> None:
     attempt = logged_in(certified, person)
     assert attempt.tokens is not None
@@ -62,6 +64,7 @@ def test_of_eight_threads_with_a_stale_token_one_renews(certified: Certified, pe
     assert certified.is_active(given[0].reveal())
 
 
+@pytest.mark.case("real/01-single-flight-threads")
 def test_of_eight_threads_with_a_rejected_token_one_renews(certified: Certified, person: Person) -> None:
     source = source_of(logged_in(certified, person))
     rejected = source.tokens.access_token

@@ -1,4 +1,4 @@
-"""Userinfo and log-out at a certified provider."""
+"""Log-out at a certified provider: of the session (RFC 7009) and of the browser (RP-Initiated Logout 1.0)."""
 
 from __future__ import annotations
 
@@ -6,40 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lexoffice_nb.errors import LoginError, SignedOut, UserinfoError
+from lexoffice_nb.errors import LoginError, SignedOut
 from lexoffice_nb.oauth.tokens import Secret
 from lexoffice_nb.session import LexofficeSession
 from tests.certified.server import BASIC, POST, PUBLIC, Certified
-from tests.certified.signing_in import logged_in, refused
+from tests.certified.signing_in import attempt_at, logged_in, parameters_of, refused
 
 if TYPE_CHECKING:
     from tests.certified.person import Person
 
 
-def test_userinfo_says_who_signed_in(certified: Certified, person: Person) -> None:
-    with LexofficeSession.from_login(logged_in(certified, person)) as session:
-        claims = session.userinfo()
-    assert dict(claims) == {
-        "sub": "petra",
-        "name": "Petra Prüfer",
-        "email": "petra@example.org",
-        "email_verified": True,
-    }
-
-
-def test_userinfo_says_no_more_than_was_granted(certified: Certified, person: Person) -> None:
-    with LexofficeSession.from_login(logged_in(certified, person, scopes=("openid",))) as session:
-        assert dict(session.userinfo()) == {"sub": "petra"}
-
-
-def test_userinfo_with_a_revoked_token_is_an_error_of_its_stage(certified: Certified, person: Person) -> None:
-    attempt = logged_in(certified, person)
-    with LexofficeSession.from_login(attempt) as session:
-        attempt.endpoint.revoke(session.tokens.access_token, "access_token")
-        refused(UserinfoError, "userinfo", "userinfo_unreadable", session.userinfo)
-
-
 @pytest.mark.parametrize("client_id", [PUBLIC, BASIC, POST])
+@pytest.mark.case("real/09-log-out-order", "statement/30-revokes")
 def test_logout_revokes_the_refresh_token_and_then_the_access_token(
     certified: Certified, person: Person, client_id: str
 ) -> None:
@@ -80,3 +58,31 @@ def test_a_revocation_with_another_secret_fails_at_its_stage(certified: Certifie
     assert isinstance(problem, LoginError)
     assert (problem.stage, problem.code) == ("revocation", "token_invalid_client")
     assert not session.signed_in
+
+
+def test_the_link_to_sign_out_of_the_provider_says_who_we_are_and_carries_no_token(
+    certified: Certified, person: Person
+) -> None:
+    session = LexofficeSession.from_login(logged_in(certified, person))
+    url = session.end_session_url
+    assert url is not None
+    assert url.startswith(f"{certified.issuer}/session/end?")
+    assert parameters_of(url) == {"client_id": PUBLIC, "ui_locales": "en"}
+    session.logout()
+    assert session.end_session_url == url
+
+
+def test_after_log_out_alone_the_browser_is_signed_in_still(certified: Certified, person: Person) -> None:
+    LexofficeSession.from_login(logged_in(certified, person)).logout()
+    person.allow(attempt_at(certified).get_login_url())
+    assert "Sign-in" not in person.pages
+
+
+def test_the_link_signs_the_browser_out_of_the_provider(certified: Certified, person: Person) -> None:
+    session = LexofficeSession.from_login(logged_in(certified, person))
+    assert "Sign-in" in person.pages
+    session.logout()
+    assert session.end_session_url is not None
+    person.sign_out(session.end_session_url)
+    person.allow(attempt_at(certified).get_login_url())
+    assert "Sign-in" in person.pages

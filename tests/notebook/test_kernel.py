@@ -126,14 +126,16 @@ def test_force_closes_the_old_card_and_shows_another(kernel: Kernel, card: Card,
     assert card.hello()["state"] == "closed"
 
 
-def test_force_takes_the_same_port_again(kernel: Kernel, name: str, box: Sandbox) -> None:
+def test_force_takes_the_same_port_again_and_an_older_tab_still_works(kernel: Kernel, name: str, box: Sandbox) -> None:
     port = kernel.run("s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1]); s.close()").strip()
     line = f"%lexoffice_login {name} --redirect-uri http://127.0.0.1:{port}/callback"
     old = kernel.sign_in(line).link()
     new = kernel.sign_in(f"{line} --force").link()
     assert new != old
-    assert browse(sign_in(old))[0] == 400
-    assert browse(sign_in(new))[0] == 200
+    assert browse(sign_in(old))[0] == 200
+    status, page = browse(sign_in(new))
+    assert (status, "You are signed in already" in page) == (200, True)
+    assert company(kernel, name) == "Muster & Söhne GmbH"
 
 
 def test_a_kernel_that_is_interrupted_during_the_exchange_keeps_its_card(
@@ -187,13 +189,14 @@ def test_a_held_port_is_named_on_the_card_and_try_again_works_when_it_is_free(
     kernel.run(f"holder_{name} = socket.create_server(('127.0.0.1', 0));port_{name} = holder_{name}.getsockname()[1]")
     port = kernel.run(f"print(port_{name})").strip()
     card = kernel.sign_in(f"%lexoffice_login {name} --redirect-uri http://127.0.0.1:{port}/callback")
-    shown = card.state("failed")
+    shown = card.state("waiting")
     assert f"Port {port}" in shown["problem"]["what"]
+    assert "this notebook itself" in shown["problem"]["what"]
     assert shown["link"] is None
-    assert [action["name"] for action in shown["actions"]] == ["again"]
+    assert [action["name"] for action in shown["actions"]] == ["again", "paste_instead"]
     kernel.run(f"holder_{name}.close()")
     card.say({"kind": "action", "name": "again"})
-    link = card.when(lambda c: c["state"] == "waiting")["link"]["href"]
+    link = card.when(lambda c: c["link"])["link"]["href"]
     assert browse(sign_in(link))[0] == 200
     card.state("signed_in")
 

@@ -70,6 +70,7 @@ def code_of(flow: LoginFlow) -> str | None:
 # --- what is right ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("statement/12-closes-after-the-answer")
 def test_a_caught_callback_signs_in_and_leaves_no_port_and_no_thread(flow: LoginFlow) -> None:
     port = port_of(flow)
     status, page = browse(sign_in(flow.link))
@@ -239,28 +240,29 @@ def test_a_taken_port_is_named_and_again_works_when_it_is_free(new_flow: Callabl
         uri = f"http://127.0.0.1:{holder.getsockname()[1]}/callback"
         flow = new_flow(redirect_uri=uri)
         flow.prepare()
-        assert (flow.state, code_of(flow), flow.link) == ("failed", "port_taken", "")
+        assert (flow.state, flow.asks, code_of(flow), flow.link) == ("waiting", "port", "port_taken", "")
     flow.again()
-    eventually(lambda: flow.state == "waiting")
+    eventually(lambda: flow.link)
+    assert (flow.state, flow.asks, flow.problem) == ("waiting", "callback", None)
     assert browse(sign_in(flow.link))[0] == 200
     assert flow.state == "signed_in"
 
 
 @pytest.mark.parametrize(
-    ("asked", "code"),
+    ("asked", "state", "code"),
     [
-        ({"provider": "lexware", "client_id": "c"}, "client_secret_missing"),
-        ({"provider": "lexware"}, "client_or_key"),
+        ({"provider": "lexware", "client_id": "c"}, "waiting", None),  # for the client secret
+        ({"provider": "lexware"}, "failed", "client_or_key"),
     ],
 )
-def test_what_fails_after_the_port_was_taken_gives_it_back(
-    new_flow: Callable[..., LoginFlow], asked: dict[str, str], code: str
+def test_what_has_no_link_yet_holds_no_port(
+    new_flow: Callable[..., LoginFlow], asked: dict[str, str], state: str, code: str | None
 ) -> None:
     with held_port() as holder:
         port = holder.getsockname()[1]
     flow = new_flow(**asked, redirect_uri=f"http://127.0.0.1:{port}/callback")
     flow.prepare()
-    assert (flow.state, code_of(flow)) == ("failed", code)
+    assert (flow.state, code_of(flow), flow.link) == (state, code, "")
     assert is_free(port)
     eventually(lambda: not our_threads(), 3)
 
@@ -271,6 +273,7 @@ def test_a_redirect_uri_that_is_none_is_named(new_flow: Callable[..., LoginFlow]
     assert (flow.state, code_of(flow)) == ("failed", "redirect_uri_not_allowed")
 
 
+@pytest.mark.case("statement/12-closes-in-time")
 def test_an_old_link_is_closed_with_its_port(
     new_flow: Callable[..., LoginFlow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,10 +307,10 @@ def test_again_after_an_old_link_gives_a_new_one(
 
 def test_the_end_of_an_old_link_does_not_take_the_new_one(flow: LoginFlow) -> None:
     """Its timer may have waited for the answer that made the new link."""
-    old = flow._attempt
-    flow.answer(Secret(sign_in(flow.link, allow=False)))
-    assert flow._attempt is not old
-    flow._expire(old)  # type: ignore[arg-type]
+    old = flow.link
+    flow.answer(Secret(sign_in(old, allow=False)))
+    assert flow.link not in ("", old)
+    flow._expire(old)
     assert (flow.state, code_of(flow)) == ("failed", "access_denied")
     assert flow.link
 
@@ -380,11 +383,12 @@ def test_a_session_that_could_not_be_made_leaves_a_new_link(flow: LoginFlow, mon
     assert flow.state == "signed_in"
 
 
-def test_a_second_visit_after_the_sign_in_says_done(flow: LoginFlow) -> None:
+def test_a_second_visit_after_the_sign_in_says_that_it_is_done_already(flow: LoginFlow) -> None:
     callback = sign_in(flow.link)
     flow.answer(Secret(callback))
     page = flow._caught(callback)
-    assert (page.status, page.ok, page.title) == (200, True, "You are signed in")
+    assert (page.status, page.ok, page.title) == (200, True, "You are signed in already")
+    assert "as Muster & Söhne GmbH; nothing was changed" in page.text
 
 
 def test_a_visit_to_a_sign_in_that_is_over_is_no_problem_of_the_persons(flow: LoginFlow) -> None:
@@ -419,16 +423,16 @@ def test_closing_while_the_link_is_made_leaves_no_port(new_flow: Callable[..., L
 
 
 def test_a_double_click_on_try_again_is_one_try(new_flow: Callable[..., LoginFlow], box: Sandbox) -> None:
+    links: list[str] = []
     with held_port() as holder:
         flow = new_flow(redirect_uri=f"http://127.0.0.1:{holder.getsockname()[1]}/callback")
         flow.prepare()
-    before = len(box.requests)
+    flow.observe(lambda change: links.append(change["new"]), names="link")
     for _ in range(5):
         flow.again()
-    eventually(lambda: flow.state == "waiting")
-    time.sleep(0.2)
-    asked = [r.path for r in box.requests[before:] if "well-known" in r.path]
-    assert len(asked) == 2  # the two descriptions of one discovery
+    eventually(lambda: flow.link)
+    eventually(lambda: "lexoffice-nb sign-in" not in our_threads())
+    assert links == [flow.link]
 
 
 def test_again_leaves_a_link_alone_that_can_still_be_used(flow: LoginFlow) -> None:

@@ -101,6 +101,7 @@ def run_python(program: str, *arguments: object) -> str:
 # --- what is bound --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("real/15-literal-ip")
 def test_redirect_uri_has_the_literal_ip_and_the_bound_port(wait: Wait) -> None:
     assert wait.listener.redirect_uri == f"http://127.0.0.1:{wait.port}/callback"
     assert wait.port > 0
@@ -124,6 +125,7 @@ def test_path_that_is_none_is_refused(path: str) -> None:
         LoopbackListener(lambda url: DONE, path=path)
 
 
+@pytest.mark.case("statement/12-bound-to-loopback")
 def test_other_addresses_of_this_machine_are_not_served(wait: Wait) -> None:
     with pytest.raises(ConnectionRefusedError):
         exchange(wait.port, b"", "127.0.0.2")
@@ -141,6 +143,7 @@ def test_other_addresses_of_this_machine_are_not_served(wait: Wait) -> None:
 @pytest.mark.parametrize(
     "options", [(), (socket.SO_REUSEADDR,), (socket.SO_REUSEPORT,), (socket.SO_REUSEADDR, socket.SO_REUSEPORT)]
 )
+@pytest.mark.case("statement/12-bound-to-loopback", "statement/12-reserves-ipv6")
 def test_no_other_socket_can_share_the_port_while_open(
     wait: Wait, family: socket.AddressFamily, host: str, options: tuple[int, ...]
 ) -> None:
@@ -149,6 +152,7 @@ def test_no_other_socket_can_share_the_port_while_open(
     assert caught.value.errno == errno.EADDRINUSE
 
 
+@pytest.mark.case("statement/12-reserves-ipv6")
 def test_everything_that_arrives_on_ipv6_is_refused_even_with_the_right_host(wait: Wait) -> None:
     for host in (f"[::1]:{wait.port}", f"localhost:{wait.port}", f"127.0.0.1:{wait.port}"):
         assert request(wait.port, host=host, address="::1").status == 421
@@ -163,6 +167,7 @@ def test_taken_port_is_named(wait: Wait) -> None:
     assert pickle.loads(pickle.dumps(caught.value)).port == wait.port
 
 
+@pytest.mark.case("statement/12-reserves-ipv6")
 def test_fixed_port_that_is_taken_only_on_ipv6_is_refused_and_nothing_stays_bound() -> None:
     with socket.socket(socket.AF_INET6) as other:
         other.bind(("::1", 0))
@@ -208,6 +213,7 @@ def test_machine_without_ipv6_goes_on_with_ipv4(monkeypatch: pytest.MonkeyPatch,
             exchange(waiting.port, b"", "::1")
 
 
+@pytest.mark.case("real/15-fixed-port")
 def test_fixed_port_is_free_again_right_after_close_although_connections_are_in_time_wait(wait: Wait) -> None:
     for _ in range(5):
         assert request(wait.port).status == 200
@@ -327,6 +333,7 @@ def test_missing_or_repeated_host_is_421(wait: Wait) -> None:
         "*",
     ],
 )
+@pytest.mark.case("statement/10-exact-path", "statement/10-others-404")
 def test_other_path_is_404(wait: Wait, target: str) -> None:
     assert request(wait.port, target).status == 404
     assert wait.caught == []
@@ -411,6 +418,7 @@ def test_malformed_request_is_400(wait: Wait, head: str) -> None:
     assert wait.caught == []
 
 
+@pytest.mark.case("statement/10-others-404")
 def test_stray_requests_do_not_end_the_wait_for_the_right_one(wait: Wait) -> None:
     strays = [
         request(wait.port, "/favicon.ico"),
@@ -526,6 +534,7 @@ def test_page_is_plain_text_in_html(wait: Wait) -> None:
     assert '<html lang="en&quot;&gt;&lt;script&gt;">' in body
 
 
+@pytest.mark.case("statement/10-no-cors", "statement/10-redirects-nowhere")
 def test_headers_of_every_answer(wait: Wait) -> None:
     for answer in (
         request(wait.port),
@@ -558,6 +567,7 @@ def test_csp_allows_exactly_the_script_and_the_style_of_the_page(wait: Wait) -> 
         assert f"{tag}-src 'sha256-{digest}'" in answer.headers["Content-Security-Policy"]
 
 
+@pytest.mark.case("statement/10-loads-nothing", "statement/10-redirects-nowhere", "statement/10-no-code")
 def test_page_loads_nothing_and_leads_nowhere(wait: Wait) -> None:
     body = request(wait.port).body
     assert not re.search(r"https?:|src=|href=|url\(|@import|http-equiv|<form|<iframe|<a\b|\son\w+=", body)

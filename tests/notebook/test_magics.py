@@ -514,6 +514,7 @@ def test_the_log_out_leaves_a_name_that_is_not_ours_any_more(loaded: Interactive
 
 
 @pytest.mark.usefixtures("as_demo", "box")
+@pytest.mark.case("statement/30-out")
 def test_the_log_out_clears_what_ipython_remembers(loaded: InteractiveShell) -> None:
     loaded.run_line_magic("lexoffice_login", "")
     for cell in (
@@ -591,7 +592,7 @@ def completed(ip: InteractiveShell, line: str) -> list[str]:
     ("line", "expected"),
     [
         ("%lexoffice_login --prov", ["--provider"]),
-        ("%lexoffice_login --provider ", ["sandbox", "lexware"]),
+        ("%lexoffice_login --provider ", ["sandbox", "lexware", "paper"]),
         ("%lexoffice_login --provider lex", ["lexware"]),
         ("%lexoffice_login --api-key --provider s", ["sandbox"]),
         ("%lexoffice_login --scope invoice", ["invoice.read"]),

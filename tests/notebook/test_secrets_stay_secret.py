@@ -127,6 +127,7 @@ def found_in(contents: dict[str, bytes], secrets: list[str]) -> list[tuple[str, 
     return [(name, s[:8]) for name, content in contents.items() for s in secrets if s.encode() in content]
 
 
+@pytest.mark.case("statement/09-logs", "statement/09-history", "statement/09-outputs")
 def test_a_pasted_login_leaves_nothing_on_iopub_in_files_histories_and_logs(
     talkative: Talkative, homes: dict[str, str], box: Sandbox
 ) -> None:
@@ -204,6 +205,7 @@ def interrupted(kernel: Talkative, code: str, *, after: float) -> str:
     return "\n".join(errors[0]["traceback"])
 
 
+@pytest.mark.case("statement/09-tracebacks")
 def test_ctrl_c_leaves_nothing_in_a_verbose_traceback_nor_in_the_frames_behind_it(
     talkative: Talkative, box: Sandbox
 ) -> None:
@@ -239,12 +241,13 @@ def searched(kernel: Talkative) -> tuple[int, list[str]]:
 # --- in this process --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("statement/09-logs", "statement/09-outputs")
 def test_every_log_at_debug_and_every_output_is_without_them(
     new_flow: Callable[..., LoginFlow], every_log: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     flow = new_flow()
     flow.prepare()
-    verifier = flow._attempt._attempt.verifier.reveal()  # type: ignore[union-attr]
+    verifier = flow._attempt._attempts[-1].verifier.reveal()  # type: ignore[union-attr]
     callback = sign_in(flow.link)
     flow.paste(Secret(callback))
     eventually(lambda: flow.state == "signed_in")
@@ -261,7 +264,7 @@ def test_no_way_to_write_an_object_down_shows_them(new_flow: Callable[..., Login
     widget = LoginWidget(flow)
     flow.prepare()
     waiting = everything_about(flow, widget)
-    verifier = flow._attempt._attempt.verifier.reveal()  # type: ignore[union-attr]
+    verifier = flow._attempt._attempts[-1].verifier.reveal()  # type: ignore[union-attr]
     callback = sign_in(flow.link)
     flow.answer(Secret(callback))
     written = waiting + everything_about(flow, widget)
@@ -285,6 +288,7 @@ def everything_about(flow: LoginFlow, widget: LoginWidget) -> str:
 
 
 @pytest.mark.parametrize("copying", [pickle.dumps, copy.copy, copy.deepcopy])
+@pytest.mark.case("statement/26-never-pickled")
 def test_a_session_cannot_be_pickled_or_copied(
     new_flow: Callable[..., LoginFlow], copying: Callable[[object], object]
 ) -> None:

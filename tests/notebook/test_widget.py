@@ -53,6 +53,7 @@ def test_no_trait_of_it_is_synced_but_anywidgets_own(widget: LoginWidget) -> Non
     assert own == {"_esm", "_css", "_anywidget_id"}
 
 
+@pytest.mark.case("statement/09-widget-state")
 def test_its_state_and_the_embedded_state_hold_no_link_and_no_secret(widget: LoginWidget) -> None:
     callback = sign_in(widget.flow.link)
     state = widget.flow.link.partition("state=")[2].partition("&")[0]

@@ -106,6 +106,7 @@ class Provider:
         id_token: makes another ID token of the good one.
         raw: whole answers by path.
         path: the issuer's path.
+        userinfo: answers at /userinfo, given the bearer; there is no such endpoint without it.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Provider:
         id_token: Callable[[str], str] = lambda token: token,
         raw: Mapping[str, Raw] | None = None,
         path: str = "",
+        userinfo: Callable[[str], Raw] | None = None,
     ) -> None:
         self.metadata, self.oauth_metadata = metadata or {}, oauth_metadata
         self.callback, self.token = callback or {}, token or {}
@@ -129,10 +131,12 @@ class Provider:
         self.key = rsa_key() if key is LEFT_OUT else key
         self.jwks = [public(rsa_key())] if jwks is None else jwks
         self.id_token, self.raw, self.path = id_token, dict(raw or {}), path
+        self.userinfo = userinfo
         self.counts: Counter[str] = Counter()
         self.forms: list[dict[str, str]] = []
         self.revocations: list[dict[str, str]] = []
         self.headers: list[dict[str, str]] = []
+        self.targets: list[str] = []
         self.ending = threading.Event()
         self._granted: dict[str, dict[str, str]] = {}
         self._lock = threading.Lock()
@@ -181,6 +185,8 @@ class Provider:
             return as_json(changed(self._description(), self.metadata))
         if path == OAUTH_DOCUMENT + self.path and self.oauth_metadata is not None:
             return as_json(changed(self._description(), self.oauth_metadata))
+        if path == "/userinfo" and self.userinfo is not None:
+            return self.userinfo(headers.get("Authorization", "").removeprefix("Bearer "))
         if path == "/jwks":
             return as_json({"keys": self.jwks})
         if (method, path) == ("POST", "/token"):
@@ -197,6 +203,7 @@ class Provider:
             "jwks_uri": f"{self.origin}/jwks",
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": True,
+            **({} if self.userinfo is None else {"userinfo_endpoint": f"{self.origin}/userinfo"}),
         }
 
     def _exchange(self, form: dict[str, str]) -> Raw:
@@ -256,6 +263,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, method: str) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
         provider = self.server.provider
+        provider.targets.append(self.path)
         raw = provider.answer(method, urlsplit(self.path).path, dict(parse_qsl(body)), self.headers)
         self.send_response_only(raw.status)
         if "Date" not in raw.headers:

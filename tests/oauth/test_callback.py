@@ -9,13 +9,14 @@ from urllib.parse import quote
 
 import pytest
 
-from lexoffice_nb.errors import AccessDenied, CallbackError, LoginError, StateMismatch
+from lexoffice_nb.errors import AccessDenied, CallbackError, LoginError, StateMismatch, TokenEndpointError
 from lexoffice_nb.oauth.callback import LIMIT
 from lexoffice_nb.oauth.login import LexofficeLogin
 from lexoffice_nb.oauth.provider import Provider
 from lexoffice_nb.sandbox.person import sign_in
-from tests.oauth.misbehaving import CLIENT_ID, LEFT_OUT, REDIRECT_URI
-from tests.oauth.signing_in import attempt_at, parameters_of, refused
+from tests.oauth import signing_in
+from tests.oauth.misbehaving import CLIENT_ID, LEFT_OUT, REDIRECT_URI, as_json
+from tests.oauth.signing_in import attempt_at, parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,55 @@ def link(attempt: LexofficeLogin) -> str:
 @pytest.fixture
 def callback(server: misbehaving.Provider, link: str) -> str:
     return server.authorize(link)
+
+
+# What each refusal tells the person to do now: words of it that no other kind of refusal has a reason to say.
+REMEDIES = {
+    "callback_empty": "Copy the whole address of the page that cannot be reached",
+    "callback_no_url": "from http to its end",
+    "callback_too_long": "Copy the browser's address alone",
+    "callback_bare_code": "Copy the whole address from the browser's address bar",
+    "callback_elsewhere": f"Paste the address that begins with {REDIRECT_URI}",
+    "callback_without_answer": "including everything after the question mark",
+    "callback_has_tokens": "do not share that address",
+    "callback_repeats": "Copy the address again",
+    "callback_is_login_url": "Sign in there first",
+    "callback_used": "Start again from the newest login link",
+    "attempt_expired": "Use the new link",
+    "no_login_url": "Call get_login_url() first",
+    "state_missing": "Use the newest login link",
+    "state_mismatch": "Close older tabs and use the newest login link",
+    "code_missing": "Start again from the newest login link",
+    "callback_code_and_error": "Start again from the newest login link",
+    "iss_differs": "tell the provider",
+    "iss_missing": "tell the provider",
+    "access_denied": "Open the new login link and allow it; or ask for less with --scope",
+    "authorize_invalid_request": "Pass code_challenge_method=S256",
+    "authorize_unauthorized_client": "match the registration exactly, slash at the end included",
+    "authorize_unsupported_response_type": "Check how the client is registered",
+    "authorize_invalid_scope": "Name the right ones with --scope",
+    "authorize_server_error": "Try again in a minute",
+    "authorize_temporarily_unavailable": "Try again in a few minutes",
+    "authorize_interaction_required": "follow the page to its end",
+    "authorize_login_required": "Open the new login link and sign in there",
+    "authorize_account_selection_required": "choose the account",
+    "authorize_consent_required": "Open the new login link and allow it.",
+    "authorize_invalid_request_uri": "with no request_uri",
+    "authorize_invalid_request_object": "with no request object",
+    "authorize_request_not_supported": "leave out the parameter request.",
+    "authorize_request_uri_not_supported": "leave out the parameter request_uri.",
+    "authorize_registration_not_supported": "leave out the parameter registration.",
+    "authorize_invalid_target": "Check the resource",
+    "authorize_unmet_authentication_requirements": "Set up a second factor",
+    "authorize_other": "look that word up in the provider's documentation",
+}
+
+
+def refused(kind: type[LoginError], stage: str, code: str, act: Callable[[], object]) -> LoginError:
+    """Asserts that `act` is refused for this very reason, and with a remedy that fits it."""
+    error = signing_in.refused(kind, stage, code, act)
+    assert REMEDIES[code] in error.remedy
+    return error
 
 
 BASE = REDIRECT_URI
@@ -165,8 +215,17 @@ ENDED: dict[str, tuple[dict[str, object], type[LoginError], str]] = {
             "invalid_scope",
             "server_error",
             "temporarily_unavailable",
+            "interaction_required",
             "login_required",
+            "account_selection_required",
             "consent_required",
+            "invalid_request_uri",
+            "invalid_request_object",
+            "request_not_supported",
+            "request_uri_not_supported",
+            "registration_not_supported",
+            "invalid_target",
+            "unmet_authentication_requirements",
         )
     },
     # What a server makes up must not reach a text of ours that is meant for something else.
@@ -191,6 +250,49 @@ def test_it_ends_the_attempt_before_the_token_request(
     assert not attempt.open
     refused(CallbackError, "callback", "callback_used", lambda: attempt.handle_callback(callback))
     assert server.token_requests == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "remedy", "cause_in_german", "remedy_in_german"),
+    [
+        (
+            "authorize_invalid_request",
+            "code_challenge_method is missing",
+            "Pass code_challenge_method=S256",
+            "fehlt code_challenge_method",
+            "Übergeben Sie code_challenge_method=S256",
+        ),
+        (
+            "authorize_unauthorized_client",
+            "the redirect URI differs from the registration",
+            "match the registration exactly, slash at the end included",
+            "weicht die Redirect-URI von der registrierten ab",
+            "genau der registrierten entsprechen, auch beim Schrägstrich am Ende",
+        ),
+        (
+            "access_denied",
+            "The permission was refused",
+            "Open the new login link and allow it",
+            "Die Berechtigung wurde beim Anbieter verweigert",
+            "Öffnen Sie den neuen Anmeldelink und stimmen Sie zu",
+        ),
+        (
+            "invalid_grant",
+            "it was used already",
+            "Codes serve once and for minutes: start again",
+            "Er wurde schon verwendet",
+            "Ein Code gilt nur einmal und nur wenige Minuten: Beginnen Sie noch einmal",
+        ),
+    ],
+)
+def test_the_errors_of_the_paper_come_with_its_cause_and_its_remedy(
+    code: str, cause: str, remedy: str, cause_in_german: str, remedy_in_german: str
+) -> None:
+    error = LoginError(code, said="x")
+    assert cause in error.what("en")
+    assert remedy in error.next("en")
+    assert cause_in_german in error.what("de")
+    assert remedy_in_german in error.next("de")
 
 
 def test_a_missing_code_is_told_in_the_words_of_the_paper(
@@ -247,6 +349,16 @@ def test_of_many_equal_callbacks_at_once_one_is_taken(
         thread.join()
     assert codes == ["callback_used"] * 7
     assert server.token_requests == 1
+
+
+def test_a_token_for_an_api_that_the_client_may_not_use_is_refused_with_a_remedy(start: StartProvider) -> None:
+    server = start(raw={"/token": as_json({"error": "invalid_target"}, 400)})
+    attempt = attempt_at(server)
+    callback = server.authorize(attempt.get_login_url())
+    error = signing_in.refused(
+        TokenEndpointError, "token", "token_invalid_target", lambda: attempt.handle_callback(callback)
+    )
+    assert "Check the resource" in error.remedy
 
 
 @pytest.mark.parametrize(("age", "taken"), [(590, True), (610, False)])

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lexoffice_nb.errors import DiscoveryError
-from lexoffice_nb.oauth import provider as provider_module
+from lexoffice_nb.oauth import metadata as metadata_module
 from lexoffice_nb.oauth.login import LexofficeLogin
-from lexoffice_nb.oauth.provider import METADATA_LIMIT, Provider
+from lexoffice_nb.oauth.metadata import METADATA_LIMIT
+from lexoffice_nb.oauth.provider import Provider
 from tests.oauth.misbehaving import LEFT_OUT, OAUTH_DOCUMENT, OPENID_DOCUMENT, REDIRECT_URI, Raw, as_json
 from tests.oauth.signing_in import log_in, parameters_of, refused
 
@@ -139,7 +140,7 @@ class TestAnAuthorizationEndpoint:
             "#",
             "#x",
             "?a=b#client_id=x",
-            *(f"?{name}=x" for name in sorted(provider_module.OWN_PARAMETERS)),
+            *(f"?{name}=x" for name in sorted(metadata_module.OWN_PARAMETERS)),
             "?tenant=7&client_id=x",
             "?client_id",
             "?client_id=",
@@ -160,7 +161,7 @@ class TestAnAuthorizationEndpoint:
 
     def test_is_sent_every_name_that_it_must_not_have(self) -> None:
         attempt = LexofficeLogin("me", REDIRECT_URI, ["openid", "offline_access"], Provider(**ENDPOINTS_OF_ONE))
-        assert set(parameters_of(attempt.get_login_url())) <= provider_module.OWN_PARAMETERS
+        assert set(parameters_of(attempt.get_login_url())) <= metadata_module.OWN_PARAMETERS
 
 
 class TestWhereTheCodeGoes:
@@ -201,7 +202,7 @@ class TestWhereTheCodeGoes:
 
 
 class TestEndpoints:
-    @pytest.mark.parametrize("name", provider_module.ENDPOINTS)
+    @pytest.mark.parametrize("name", metadata_module.ENDPOINTS)
     @pytest.mark.parametrize(
         "url",
         [
@@ -224,12 +225,12 @@ class TestEndpoints:
             DiscoveryError,
             "discovery",
             "endpoint_not_allowed",
-            lambda: provider_module._fields(metadata, GOOD["issuer"]),
+            lambda: metadata_module.fields_of(metadata, GOOD["issuer"]),
         )
         assert name in str(error)
 
     def test_of_another_host_are_allowed(self) -> None:
-        fields = provider_module._fields({**GOOD, "token_endpoint": "https://t.example/t"}, GOOD["issuer"])
+        fields = metadata_module.fields_of({**GOOD, "token_endpoint": "https://t.example/t"}, GOOD["issuer"])
         assert fields["token_endpoint"] == "https://t.example/t"
 
     def test_over_http_named_by_a_local_issuer_lead_to_this_machine_only(self, start: StartProvider) -> None:

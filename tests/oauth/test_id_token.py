@@ -14,6 +14,7 @@ from joserfc import jws, jwt
 
 from lexoffice_nb.errors import IdTokenError, LoginError
 from lexoffice_nb.oauth import id_token
+from tests.conformance.marking import marked
 from tests.oauth.misbehaving import (
     CLIENT_ID,
     LEFT_OUT,
@@ -147,6 +148,61 @@ SHAPES: dict[str, tuple[Callable[[str], str], str]] = {
 }  # fmt: skip
 
 
+# The cases of the checklist that these are.
+CASES_OF_CLAIMS = {
+    "iss_other": "refuse/iss-other",
+    "iss_missing": "refuse/iss-missing",
+    "sub_missing": "refuse/sub-missing",
+    "sub_empty": "refuse/sub-empty",
+    "sub_a_number": "refuse/sub-not-a-string",
+    "sub_null": "refuse/sub-not-a-string",
+    "aud_other": "refuse/aud-other",
+    "aud_missing": "refuse/aud-missing",
+    "aud_empty": "refuse/aud-empty",
+    "aud_an_empty_list": "refuse/aud-empty",
+    "aud_longer": "refuse/aud-substring",
+    "aud_shorter": "refuse/aud-substring",
+    "aud_several_without_azp": "refuse/several-aud-without-azp",
+    "azp_of_another": "refuse/azp-other",
+    "azp_of_another_of_several": "refuse/azp-other",
+    "exp_past": "refuse/exp-past",
+    "exp_missing": "refuse/exp-missing",
+    "exp_a_string": "refuse/exp-not-a-number",
+    "exp_true": "refuse/exp-not-a-number",
+    "exp_not_a_number": "refuse/exp-not-a-number",
+    "exp_infinite": "refuse/exp-not-a-number",
+    "iat_missing": "refuse/iat-missing",
+    "iat_in_the_future": "refuse/iat-future",
+    "nbf_in_the_future": "refuse/nbf-future",
+    "nonce_other": "refuse/nonce-other",
+    "nonce_missing": "refuse/nonce-missing",
+    "nonce_empty": "refuse/nonce-empty",
+    "at_hash_of_another_token": "refuse/at-hash-wrong",
+    "at_hash_empty": "advisory/at-hash-fails-closed",
+    "at_hash_null": "advisory/at-hash-fails-closed",
+}
+CASES_OF_HEADERS = {
+    "crit": ("refuse/crit", "statement/22-crit"),
+    "crit_empty": ("refuse/crit", "statement/22-crit"),
+    "b64_false": "refuse/b64-false",
+    "b64_false_and_crit": "refuse/b64-false",
+    "jwk": "refuse/header-jwk",
+    "jku": "refuse/header-jku",
+    "x5u": "refuse/header-x5u",
+    "typ_of_an_access_token": "statement/22-typ",
+    "typ_of_a_log_out": "statement/22-typ",
+    "alg_of_another_key_type": ("refuse/alg-not-of-the-key", "statement/22-kty"),
+}
+CASES_OF_SHAPES = {
+    "a_changed_signature": "refuse/signature-bad",
+    "two_parts": "refuse/not-three-parts",
+    "four_parts": "refuse/not-three-parts",
+    "five_parts_as_if_encrypted": "refuse/not-three-parts",
+    "no_jwt": "refuse/not-three-parts",
+    "more_than_64_kib": "statement/24-id-token",
+}
+
+
 def refuse(server: misbehaving.Provider, code: str) -> IdTokenError:
     attempt = attempt_at(server)
     callback = server.authorize(attempt.get_login_url())
@@ -156,12 +212,12 @@ def refuse(server: misbehaving.Provider, code: str) -> IdTokenError:
     return error
 
 
-@pytest.mark.parametrize(("claims", "code"), CLAIMS.values(), ids=CLAIMS)
+@pytest.mark.parametrize(("claims", "code"), marked(CLAIMS, CASES_OF_CLAIMS))
 def test_these_claims_are_refused(start: StartProvider, claims: dict[str, object], code: str) -> None:
     refuse(start(token={"access_token": ACCESS}, claims=claims), code)
 
 
-@pytest.mark.parametrize(("header", "code"), HEADERS.values(), ids=HEADERS)
+@pytest.mark.parametrize(("header", "code"), marked(HEADERS, CASES_OF_HEADERS))
 def test_these_headers_are_refused(start: StartProvider, header: dict[str, object], code: str) -> None:
     """Under the good token's signature, so that only the order of the checks decides which reason is named."""
 
@@ -179,18 +235,20 @@ def test_they_are_refused_under_a_good_signature_too(start: StartProvider, heade
     refuse(start(header=header), "header_key" if "crit" not in header else "header_crit")
 
 
+@pytest.mark.case("advisory/key-from-header")
 def test_the_key_in_the_header_is_not_used(start: StartProvider) -> None:
     refuse(start(key=rsa_key("evil"), header={"jwk": KEY_IN_HEADER}), "header_key")
     refuse(start(key=rsa_key("evil"), header={"x5c": ["AAAA"]}), "signature_bad")
 
 
-@pytest.mark.parametrize(("change", "code"), SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize(("change", "code"), marked(SHAPES, CASES_OF_SHAPES))
 def test_these_shapes_are_refused(start: StartProvider, change: Callable[[str], str], code: str) -> None:
     refuse(start(id_token=change), code)
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", "none ", ""])
 @pytest.mark.parametrize("advertised", [False, True])
+@pytest.mark.case("refuse/alg-none", "refuse/alg-none-any-spelling", "refuse/alg-none-advertised")
 def test_alg_none_is_refused_in_any_spelling_even_when_advertised(
     start: StartProvider, alg: str, advertised: bool
 ) -> None:
@@ -200,6 +258,7 @@ def test_alg_none_is_refused_in_any_spelling_even_when_advertised(
 
 
 @pytest.mark.parametrize("secret", [PEM, PEM.strip(), json.dumps(public(rsa_key())).encode(), b""])
+@pytest.mark.case("refuse/hs256-public-key")
 def test_hs256_keyed_with_the_public_key_is_refused(start: StartProvider, secret: bytes) -> None:
     refuse(start(header={"alg": "HS256"}, key=secret), "alg_not_allowed")
 
@@ -223,7 +282,14 @@ KEYS: dict[str, tuple[list[dict[str, Any]], dict[str, object], str]] = {
 }
 
 
-@pytest.mark.parametrize(("jwks", "header", "code"), KEYS.values(), ids=KEYS)
+CASES_OF_KEYS = {
+    "use_enc": ("refuse/use-enc", "statement/22-use"),
+    "alg_of_the_key_is_another": ("refuse/alg-not-of-the-key", "statement/22-alg"),
+    "no_kid_with_several_keys": "refuse/no-kid-several-keys",
+}
+
+
+@pytest.mark.parametrize(("jwks", "header", "code"), marked(KEYS, CASES_OF_KEYS))
 def test_these_keys_are_refused(
     start: StartProvider, jwks: list[dict[str, Any]], header: dict[str, object], code: str
 ) -> None:
@@ -266,6 +332,7 @@ def test_keys_that_cannot_be_read_are_refused(start: StartProvider, answer: Raw,
     assert server.counts["/elsewhere"] == 0
 
 
+@pytest.mark.case("statement/24-jwks")
 def test_keys_of_more_than_512_kib_are_not_read(start: StartProvider) -> None:
     server = start(raw={"/jwks": Raw(200, b" " * (id_token.JWKS_LIMIT + 1))})
     refused(LoginError, "id_token", "too_large", lambda: log_in(server))
@@ -279,6 +346,7 @@ class TestKeysAreFetched:
             attempt.handle_callback(server.authorize(attempt.get_login_url()))
         assert server.counts["/jwks"] == 1
 
+    @pytest.mark.case("refuse/kid-unknown", "statement/25-refetch-once", "advisory/jwks-flood")
     def test_once_more_for_an_unknown_kid_and_then_not_for_a_minute(
         self, start: StartProvider, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -295,6 +363,7 @@ class TestKeysAreFetched:
             assert server.counts["/jwks"] == fetched, seconds_later
 
     @pytest.mark.parametrize("kid", ["two", LEFT_OUT])
+    @pytest.mark.case("accept/keys-rotated-before-signing")
     def test_again_after_the_provider_has_changed_them(
         self, start: StartProvider, monkeypatch: pytest.MonkeyPatch, kid: object
     ) -> None:
@@ -307,6 +376,7 @@ class TestKeysAreFetched:
         assert attempt.handle_callback(server.authorize(attempt.get_login_url())).claims["sub"] == "person-1"
         assert server.counts["/jwks"] == 2
 
+    @pytest.mark.case("statement/25-old-keys-stay")
     def test_and_the_old_ones_stay_when_that_fails(self, start: StartProvider, monkeypatch: pytest.MonkeyPatch) -> None:
         server = start()
         attempt = attempt_at(server)
@@ -353,7 +423,25 @@ ACCEPTED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("differences", ACCEPTED.values(), ids=ACCEPTED)
+CASES_OF_ACCEPTED = {
+    "aud_a_list_of_one": "accept/aud-array-of-one",
+    "at_hash_absent": "accept/at-hash-absent",
+    "a_good_one": "accept/rs256",
+    "ps256": "statement/21-ps256",
+    "es256": ("accept/es256", "statement/21-es256"),
+    "eddsa": "statement/21-eddsa",
+    "no_kid_with_one_key": "accept/no-kid-one-key",
+    "no_kid_with_one_key_that_fits": "accept/no-kid-one-key",
+    "unknown_claims": "accept/unknown-members",
+    "unknown_header_members": "accept/unknown-members",
+    "unknown_key_members": "accept/unknown-members",
+    "exp_59_seconds_ago": "accept/clock-skew",
+    "iat_in_55_seconds": "accept/clock-skew",
+    "nbf_in_55_seconds": "accept/clock-skew",
+}
+
+
+@pytest.mark.parametrize("differences", marked(ACCEPTED, CASES_OF_ACCEPTED))
 def test_it_is_accepted_with(start: StartProvider, differences: dict[str, Any]) -> None:
     claims = {name: value() if callable(value) else value for name, value in differences.get("claims", {}).items()}
     server = start(**{**differences, "claims": claims, "token": {"access_token": ACCESS}})

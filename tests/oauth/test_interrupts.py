@@ -224,6 +224,7 @@ def leaks(shown: str, secrets: list[str]) -> list[str]:
 # A connection that was being closed at that instant is closed by the garbage collector, which says so.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("flow", FLOWS, ids=[flow.__name__ for flow in FLOWS])
+@pytest.mark.case("statement/09-tracebacks")
 def test_threat_08_an_interrupt_at_any_instant_leaves_no_secret(
     start: StartProvider, monkeypatch: pytest.MonkeyPatch, flow: Any
 ) -> None:

@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lexoffice_nb.errors import CallbackError, InvalidGrant, LoginError, StateMismatch
+from lexoffice_nb.errors import CallbackError, IdTokenError, InvalidGrant, LoginError, StateMismatch
 from lexoffice_nb.oauth import login as login_module
 from lexoffice_nb.oauth.login import DEFAULT_SCOPES, LexofficeLogin
 from lexoffice_nb.oauth.pkce import code_challenge
 from lexoffice_nb.oauth.provider import Provider
 from lexoffice_nb.oauth.tokens import Secret
 from lexoffice_nb.sandbox.person import sign_in
+from lexoffice_nb.texts import clock
 from tests.oauth.misbehaving import CLIENT_ID, REDIRECT_URI
 from tests.oauth.signing_in import attempt_at, parameters_of, refused
 
@@ -69,8 +70,7 @@ class TestAuthorizationRequest:
     def test_carries_the_challenge_of_the_verifier_that_is_kept_and_not_the_verifier(self) -> None:
         one = attempt()
         url = one.get_login_url()
-        kept = one._attempt
-        assert kept is not None
+        kept = one._attempts[-1]
         assert parameters_of(url)["code_challenge"] == code_challenge(kept.verifier)
         assert kept.verifier.reveal() not in url
 
@@ -98,13 +98,68 @@ class TestAuthorizationRequest:
         assert attempt().scopes == DEFAULT_SCOPES
         assert attempt(provider=Provider.named("lexware"), client_secret="s").scopes[0] == "profile.read"
 
-    def test_a_newer_link_makes_the_earlier_one_void(self, start: StartProvider) -> None:
+    def test_a_newer_link_leaves_the_earlier_one_good_with_its_own_nonce_and_verifier(
+        self, start: StartProvider
+    ) -> None:
+        server = start()
+        one = attempt_at(server)
+        links = [one.get_login_url() for _ in range(3)]
+        kept = list(one._attempts)
+        for number in (1, 0, 2):  # the server checks the verifier, we the nonce
+            assert one.handle_callback(server.authorize(links[number])).claims["sub"] == "person-1"
+            assert server.forms[-1]["code_verifier"] == kept[number].verifier.reveal()
+
+    def test_the_nonce_of_another_link_is_not_believed(self, start: StartProvider) -> None:
         server = start()
         one = attempt_at(server)
         old, new = one.get_login_url(), one.get_login_url()
-        refused(StateMismatch, "callback", "state_mismatch", lambda: one.handle_callback(server.authorize(old)))
+        server.claims = {"nonce": parameters_of(new)["nonce"]}
+        refused(IdTokenError, "id_token", "nonce_other", lambda: one.handle_callback(server.authorize(old)))
+
+    def test_each_link_serves_once_and_a_later_visit_is_told_when_it_was_made(self, start: StartProvider) -> None:
+        server = start()
+        one = attempt_at(server)
+        old, _ = one.get_login_url(), one.get_login_url()
+        one._attempts[0].begun_at -= timedelta(minutes=7)
+        callback = server.authorize(old)
+        one.handle_callback(callback)
+        error = refused(CallbackError, "callback", "callback_used", lambda: one.handle_callback(callback))
+        assert error.values["time"] == clock(one._attempts[0].begun_at)
+        assert server.token_requests == 1
+
+    def test_an_answer_that_belongs_to_no_link_leaves_all_of_them_good(self, start: StartProvider) -> None:
+        server = start()
+        one = attempt_at(server)
+        links = [one.get_login_url() for _ in range(2)]
+        refused(
+            StateMismatch,
+            "callback",
+            "state_mismatch",
+            lambda: one.handle_callback(server.authorize(links[0], state="another")),
+        )
         assert server.token_requests == 0
-        assert one.handle_callback(server.authorize(new)).claims["sub"] == "person-1"
+        for link in links:
+            assert one.handle_callback(server.authorize(link)).claims["sub"] == "person-1"
+
+    def test_as_many_links_as_32_are_remembered_and_no_more(self, start: StartProvider) -> None:
+        server = start()
+        one = attempt_at(server)
+        links = [one.get_login_url() for _ in range(33)]
+        refused(StateMismatch, "callback", "state_mismatch", lambda: one.handle_callback(server.authorize(links[0])))
+        assert one.handle_callback(server.authorize(links[1])).claims["sub"] == "person-1"
+        assert len(one._attempts) == 32
+
+    def test_says_how_long_its_links_live(self, start: StartProvider) -> None:
+        server = start()
+        one = attempt_at(server)
+        assert one.open_seconds == 0
+        old = one.get_login_url()
+        one.handle_callback(server.authorize(one.get_login_url()))
+        assert 590 < one.open_seconds <= 600, "the older one lives on"
+        assert one.begun_at(Secret(server.authorize(old))) == one._attempts[0].begun_at
+        assert one.begun_at(Secret(server.authorize(old, state="another"))) is None
+        one.handle_callback(server.authorize(old))
+        assert one.open_seconds == 0
 
 
 class TestSettingsThatAreRefused:
@@ -126,7 +181,7 @@ class TestSettingsThatAreRefused:
     def test_but_openid_is_asked_of_nobody_who_does_not_offer_it(self) -> None:
         without = replace(REMOTE, openid=False)
         assert attempt(provider=without).scopes == ("profile", "invoice.read")
-        assert attempt(provider=replace(without, shipped=True)).scopes == ("profile",)
+        assert attempt(provider=replace(without, source="shipped")).scopes == ("profile",)
 
     def test_no_secret_for_a_provider_that_wants_one(self) -> None:
         wanted = Provider.named("lexware")
@@ -240,9 +295,8 @@ def test_of_two_callbacks_at_once_one_is_exchanged(start: StartProvider) -> None
         def used(self, value: bool) -> None:
             self.__dict__["used"] = value
 
-    kept = one._attempt
-    assert kept is not None
-    one._attempt = Watched(kept.state, kept.nonce, kept.verifier, kept.begun, False)
+    kept = one._attempts.pop()
+    one._attempts.append(Watched(kept.state, kept.nonce, kept.verifier, kept.begun, kept.begun_at, False))
 
     def answer(_: int) -> str:
         try:
@@ -260,10 +314,9 @@ class TestTokenRequest:
         server = start()
         one = attempt_at(server)
         url = one.get_login_url()
-        kept = one._attempt
+        kept = one._attempts[-1]
         callback = server.authorize(url)
         one.handle_callback(callback)
-        assert kept is not None
         assert server.forms == [
             {
                 "grant_type": "authorization_code",

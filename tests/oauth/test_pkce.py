@@ -26,11 +26,13 @@ def test_the_challenge_is_that_of_the_published_vectors(verifier: str, challenge
     assert code_challenge(Secret(verifier)) == challenge
 
 
+@pytest.mark.case("statement/01-verifier")
 def test_a_verifier_has_43_to_128_characters_that_rfc_7636_allows() -> None:
     for _ in range(50):
         assert re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", new_code_verifier().reveal())
 
 
+@pytest.mark.case("statement/01-verifier")
 def test_a_verifier_comes_from_the_operating_systems_generator(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr(secrets, "token_urlsafe", lambda octets: asked.append(octets) or "v" * 86)

@@ -28,7 +28,8 @@ from joserfc import jws
 from lexoffice_nb.api import exact_json, refusals
 from lexoffice_nb.api.response import ApiResponse
 from lexoffice_nb.errors import ApiError, DiscoveryError, LexofficeError, LoginError
-from lexoffice_nb.oauth import callback, provider, token_endpoint, transport
+from lexoffice_nb.oauth import callback, token_endpoint, transport
+from lexoffice_nb.oauth import metadata as metadata_module
 from lexoffice_nb.oauth.id_token import ExpectedClaims, IssuerKeys, verify_id_token
 from lexoffice_nb.oauth.login import LexofficeLogin
 from lexoffice_nb.oauth.provider import Provider
@@ -275,7 +276,7 @@ URLS = st.one_of(
 )
 GOOD_URL = st.just("https://login.example/x")
 MEMBERS: dict[str, st.SearchStrategy[Any]] = {
-    **dict.fromkeys(provider.ENDPOINTS, GOOD_URL | GOOD_URL | GOOD_URL | URLS | VALUES),
+    **dict.fromkeys(metadata_module.ENDPOINTS, GOOD_URL | GOOD_URL | GOOD_URL | URLS | VALUES),
     "code_challenge_methods_supported": st.one_of(st.just(["S256"]), VALUES),
     "authorization_response_iss_parameter_supported": st.one_of(st.booleans(), VALUES),
 }
@@ -304,7 +305,7 @@ def good_provider(found: Provider, issuer: str) -> None:
 )
 def test_any_metadata_describes_a_provider_or_is_refused(metadata: dict[str, Any], issuer: str) -> None:
     before = copy.deepcopy(metadata)
-    fields = told(lambda: provider._fields(metadata, issuer), DiscoveryError)
+    fields = told(lambda: metadata_module.fields_of(metadata, issuer), DiscoveryError)
     assert repr(metadata) == repr(before)
     if fields is not None:
         good_provider(Provider(name="x", title="x", **fields), issuer)
@@ -455,7 +456,7 @@ def answers(draw: st.DrawFn, bodies: Octets) -> bytes:
 
 
 ISSUER = "@issuer@"  # stands for the server's own address
-METADATA = {"issuer": st.just(ISSUER), **dict.fromkeys(provider.ENDPOINTS, st.just(ISSUER + "/x") | URLS)}
+METADATA = {"issuer": st.just(ISSUER), **dict.fromkeys(metadata_module.ENDPOINTS, st.just(ISSUER + "/x") | URLS)}
 
 
 @holds_for(octets=answers(octets_of(objects(**METADATA))))

@@ -54,6 +54,7 @@ def shown_by(error: LoginError) -> list[str]:
 @pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("place", ["error_description", "error"])
 @pytest.mark.parametrize("where", ["callback", "token"])
+@pytest.mark.case("statement/18-error-description")
 def test_threat_26_server_text_is_cut_and_unlinkable(
     start: StartProvider, where: str, place: str, hostile: str
 ) -> None:
@@ -90,6 +91,7 @@ def test_threat_26_a_token_type_and_a_host_are_server_text_too(start: StartProvi
 
 
 @pytest.mark.parametrize("mode", ["Context", "Verbose"])
+@pytest.mark.case("statement/18-error-description")
 def test_threat_26_a_notebook_shows_two_lines(
     start: StartProvider, capsys: pytest.CaptureFixture[str], mode: str
 ) -> None:

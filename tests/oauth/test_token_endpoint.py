@@ -11,6 +11,7 @@ import pytest
 from lexoffice_nb.errors import IdTokenError, InvalidGrant, LoginError, TokenEndpointError
 from lexoffice_nb.oauth.token_endpoint import ANSWER_LIMIT
 from lexoffice_nb.sandbox.person import sign_in
+from tests.conformance.marking import marked
 from tests.oauth.misbehaving import LEFT_OUT, Raw, as_json
 from tests.oauth.signing_in import attempt_at, log_in, refused
 
@@ -73,7 +74,9 @@ ANSWERS: dict[str, tuple[Raw, type[LoginError], str]] = {
 }
 
 
-@pytest.mark.parametrize(("answer", "kind", "code"), ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize(
+    ("answer", "kind", "code"), marked(ANSWERS, {"a_page": "refuse/token-html", "an_array": "refuse/token-array"})
+)
 def test_it_is_refused_and_no_tokens_are_kept(
     start: StartProvider, answer: Raw, kind: type[LoginError], code: str
 ) -> None:
@@ -87,6 +90,7 @@ def test_it_is_refused_and_no_tokens_are_kept(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.case("refuse/token-redirect")
 def test_a_redirect_carries_neither_code_nor_verifier_on(start: StartProvider, status: int) -> None:
     elsewhere = start()
     server = start(raw={"/token": Raw(status, headers={"Location": elsewhere.origin + "/token"})})
@@ -124,7 +128,18 @@ MEMBERS: dict[str, tuple[dict[str, object], type[LoginError], str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("members", "kind", "stage", "code"), MEMBERS.values(), ids=MEMBERS)
+@pytest.mark.parametrize(
+    ("members", "kind", "stage", "code"),
+    marked(
+        MEMBERS,
+        {
+            "no_token_type": "refuse/token-type-missing",
+            "mac": "refuse/token-type-other",
+            "dpop": "refuse/token-type-other",
+            "no_id_token": "refuse/id-token-missing",
+        },
+    ),
+)
 def test_a_token_response_is_refused_with(
     start: StartProvider, members: dict[str, object], kind: type[LoginError], stage: str, code: str
 ) -> None:
@@ -136,6 +151,7 @@ def test_a_token_response_is_refused_with(
 
 
 @pytest.mark.parametrize("token_type", ["Bearer", "bearer", "BEARER", "bEARER"])
+@pytest.mark.case("accept/token-type-any-case")
 def test_the_token_type_is_bearer_in_any_case(start: StartProvider, token_type: str) -> None:
     assert log_in(start(token={"token_type": token_type})).claims["sub"] == "person-1"
 
@@ -203,6 +219,7 @@ def test_of_the_granted_scopes_no_more_is_kept_than_a_person_reads(
     assert log_in(start(token={"scope": scope})).scope == granted
 
 
+@pytest.mark.case("accept/unknown-members")
 def test_unknown_members_are_ignored(start: StartProvider) -> None:
     assert log_in(start(token={"x": 1, "error": "none", "not_before_policy": None})).claims["sub"] == "person-1"
 

@@ -67,6 +67,7 @@ def in_threads(act: Callable[[], Secret], count: int = 8) -> list[Secret]:
 
 
 class TestRenewalAtTheSandbox:
+    @pytest.mark.case("real/01-single-flight-threads")
     def test_of_eight_threads_with_an_expired_token_one_renews_and_nobody_is_signed_out(
         self, box: Sandbox, box_attempt: LexofficeLogin
     ) -> None:
@@ -206,6 +207,7 @@ class TestRenewal:
             ({"at_hash": "another"}, "at_hash_other"),
         ],
     )
+    @pytest.mark.case("statement/07-rotated-token-first")
     def test_refuses_an_id_token_of_another_and_keeps_the_rotated_token(
         self, start: StartProvider, claims: dict[str, object], code: str
     ) -> None:
@@ -233,6 +235,7 @@ class TestRenewal:
             (Raw(307, headers={"Location": "/elsewhere"}), "token_redirect"),
         ],
     )
+    @pytest.mark.case("real/02-server-error-is-unknown")
     def test_that_fails_without_a_word_about_the_grant_signs_nobody_out(
         self, start: StartProvider, answer: Raw, code: str
     ) -> None:
@@ -258,6 +261,7 @@ class TestRenewal:
 
     @pytest.mark.parametrize("status", [400, 401, 403])
     @pytest.mark.parametrize("body", [b'{"error": "invalid_grant"}', b"", b'{"code": 17, "message": "no"}', b"<html>"])
+    @pytest.mark.case("real/03-empty-400", "real/03-error-as-403", "real/03-json-without-error")
     def test_that_is_refused_for_good_signs_out(self, start: StartProvider, status: int, body: bytes) -> None:
         server = start()
         source = signed_in(server)
@@ -288,6 +292,7 @@ class TestLogOut:
             refused(SignedOut, "authorize", "signed_out_logout", use)
         assert renewals(box) == []
 
+    @pytest.mark.case("real/09-log-out-order", "statement/30-revokes")
     def test_revokes_the_refresh_token_first(self, start: StartProvider) -> None:
         server = revoking(start)
         source = signed_in(server)
@@ -307,6 +312,7 @@ class TestLogOut:
         assert not source.signed_in
         assert len(server.revocations) == 2
 
+    @pytest.mark.case("real/09-second-failure")
     def test_says_nothing_of_a_second_failure(self, start: StartProvider) -> None:
         """Many servers end the access token with the refresh token and then do not know it any more."""
         server = revoking(start)
@@ -390,6 +396,7 @@ class TestBearer:
             ("https://api.example@evil.example/", False),
         ],
     )
+    @pytest.mark.case("requests/bearer-one-origin")
     def test_signs_for_one_origin_only(self, url: str, is_signed: bool) -> None:
         source = TokenSource()
         source.adopt_key(Secret("key"))

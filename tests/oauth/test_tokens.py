@@ -62,6 +62,7 @@ LEAVING: dict[str, Callable[[object], object]] = {
 
 @pytest.mark.parametrize("value", [SECRET, TOKENS], ids=["Secret", "TokenSet"])
 @pytest.mark.parametrize("leave", LEAVING.values(), ids=LEAVING)
+@pytest.mark.case("statement/26-never-pickled")
 def test_it_cannot_leave_by(leave: Callable[[object], object], value: object) -> None:
     with pytest.raises(TypeError) as caught:
         leave(value)
@@ -69,6 +70,7 @@ def test_it_cannot_leave_by(leave: Callable[[object], object], value: object) ->
 
 
 @pytest.mark.parametrize("value", [SECRET, TOKENS], ids=["Secret", "TokenSet"])
+@pytest.mark.case("statement/09-tracebacks")
 def test_no_traceback_shows_it(value: object) -> None:
     def fail(argument: object) -> None:
         local = argument  # noqa: F841 - a verbose traceback shows it

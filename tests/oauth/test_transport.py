@@ -214,6 +214,7 @@ def test_no_redirect_is_followed(start: StartProvider, status: int, path: str) -
 
 
 class TestCredentialsThatNobodyAskedFor:
+    @pytest.mark.case("requests/netrc-provider")
     def test_a_netrc_entry_is_not_used(
         self, start: StartProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -243,6 +244,7 @@ class TestProxies:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
 
+    @pytest.mark.case("requests/proxy-loopback")
     def test_threat_09_loopback_never_goes_to_a_proxy(self, start: StartProvider, proxy: CountingProxy) -> None:
         server = start()
         assert log_in(server).claims["sub"] == "person-1"
@@ -264,6 +266,7 @@ class TestProxies:
 
     @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
     @pytest.mark.parametrize("value", ["provider.invalid", ".invalid", "other.invalid, provider.invalid", "*"])
+    @pytest.mark.case("requests/no-proxy")
     def test_threat_09_no_proxy_holds(
         self, proxy: CountingProxy, monkeypatch: pytest.MonkeyPatch, name: str, value: str
     ) -> None:
@@ -279,6 +282,7 @@ class TestProxies:
         assert proxy.asked == []
         assert asked == ["provider.invalid"]
 
+    @pytest.mark.case("requests/no-proxy")
     def test_threat_09_each_origin_has_its_own(self, proxy: CountingProxy, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NO_PROXY", "direct.invalid")
         monkeypatch.delenv("no_proxy", raising=False)
@@ -444,6 +448,7 @@ def test_an_answer_shows_neither_body_nor_headers(start: StartProvider) -> None:
     assert "s3cr3t" not in repr(answer)
 
 
+@pytest.mark.case("requests/ca-bundle")
 def test_the_certificates_of_the_environment_are_used(
     start: StartProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
