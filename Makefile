@@ -13,7 +13,6 @@ PY := .venv/bin/python
 # What `setup` prepares: `lab` needs no browser and no test tools.
 GROUP := dev
 lab: GROUP := lab
-bench: GROUP := lab
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1@\2/p' Makefile | sed 's/@/              /; s/^\(.\{18\}\) */\1/'

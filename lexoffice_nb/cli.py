@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -22,11 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sandbox.add_argument(
         "--port", type=_port, default=0, help="port to listen on, 1 to 65535 (default: its old one, or a free one)"
     )
+    forget = commands.add_parser("forget", help="remove what this package has written on this machine")
+    forget.add_argument("--all", action="store_true", required=True, help="all accounts, and the sandbox's books")
+    forget.add_argument("--yes", action="store_true", help="do not ask")
     chosen = parser.parse_args(arguments)
     try:
-        return _sandbox(chosen.port)
-    except KeyboardInterrupt:  # before the sandbox minds signals itself
-        return 0
+        return _forget(ask=not chosen.yes) if chosen.command == "forget" else _sandbox(chosen.port)
+    except KeyboardInterrupt:
+        # Of the sandbox, before it minds signals itself, that is its usual end.
+        return 1 if chosen.command == "forget" else 0
 
 
 def _port(value: str) -> int:
@@ -35,10 +41,63 @@ def _port(value: str) -> int:
     raise argparse.ArgumentTypeError(f"{value[:20]!r} is no port: choose a number from 1 to 65535")
 
 
+def _forget(*, ask: bool) -> int:
+    """Removes the accounts from files and keyring, and everything of the sandbox, which is ended first."""
+    import shutil
+
+    from platformdirs import user_config_path, user_data_path
+
+    from lexoffice_nb.errors import StoreError
+    from lexoffice_nb.oauth.keyring_store import all_kept, forget_everything
+    from lexoffice_nb.sandbox import process
+
+    folder = user_data_path("lexoffice_nb")
+    own = user_config_path("lexoffice_nb") / "providers.toml"
+    kept: list[object] = []
+    with contextlib.suppress(StoreError):
+        kept = list(all_kept())
+    sys.stdout.write(text("cli.forget.what", folder=folder, number=len(kept)) + "\n")
+    if kept:
+        sys.stdout.write(text("cli.forget.revoke") + "\n")
+    if ask and _asked(text("cli.forget.ask")) not in ("yes", "y", "ja", "j"):
+        sys.stdout.write(text("cli.forget.nothing") + "\n")
+        return 1
+    failures: list[str] = []
+    try:
+        process.stop()
+    except process.SandboxError as error:
+        failures.append(str(error))
+    try:
+        failures += [error.what() for error in forget_everything()]
+    except StoreError as error:
+        failures.append(error.what())
+    if not failures:
+        shutil.rmtree(folder, ignore_errors=True)
+        failures += [str(folder)] if os.path.lexists(folder) else []
+    for failure in failures:
+        sys.stderr.write(text("cli.forget.failed", what=failure) + "\n")
+    if not failures:
+        sys.stdout.write(text("cli.forget.done") + "\n")
+    if own.exists():
+        sys.stdout.write(text("cli.forget.own", path=own) + "\n")
+    return 1 if failures else 0
+
+
+def _asked(question: str) -> str:
+    """Gives the answer in small letters; an empty one where nobody can answer."""
+    try:
+        return input(question).strip().lower()
+    except EOFError:
+        return ""
+
+
 def _sandbox(port: int) -> int:
     from lexoffice_nb.sandbox.__main__ import main as run
 
     status = run(["--port", str(port)])
     if status:
-        sys.stderr.write(f"→ {text('cli.sandbox.remedy')}\n")
+        from lexoffice_nb.sandbox.process import find
+
+        remedy = "cli.sandbox.running" if find() else "cli.sandbox.remedy"
+        sys.stderr.write(f"→ {text(remedy)}\n")
     return status

@@ -14,7 +14,10 @@ from typing import Any, cast
 
 HIDDEN = "••••"
 # What other libraries log while a sign-in runs; the loggers below these names are theirs as well.
-OTHERS = ("authlib", "http.client", "oauthlib", "requests", "requests_oauthlib", "urllib3", "werkzeug")
+OTHERS = (
+    *("aiohttp", "authlib", "http.client", "httpcore", "httpx", "oauthlib", "py.warnings"),
+    *("requests", "requests_oauthlib", "urllib3", "werkzeug"),
+)
 _UNREADABLE = "(a message that could not be searched for secrets)"
 _DEEPEST = 8
 
@@ -33,7 +36,7 @@ _NAMED = re.compile(
     rf"""(?P<pair>[\[(]\s*b?\\*["'][\w .-]{{0,60}}?)?(?:(?P<line>{_LINE})|{_ENDING}|{_WHOLE})"""
     # `('code', 'abc')`, else `code=abc`, `"code": "abc"`, `code%3Dabc`, or an input field of a page
     rf"""(?(pair)\\*["']\s*,\s*|"""
-    rf"""(?:(?:\\*["']|{_ENCODED}22)?\]?\s*(?:=>?|:|{_ENCODED}3[AD])\s*|["']\s+value\s*=\s*))""",
+    rf"""(?:(?:\\*["']|{_ENCODED}22)?(?:\[\w{{0,20}}\])?\]?\s*(?:=>?|:|\\+u003d|&\#(?:0*61|x0*3d);|{_ENCODED}3[AD])\s*|["']\s+value\s*=\s*))""",
     re.IGNORECASE,
 )
 _NAME_ALONE = re.compile(rf".*(?:{_LINE}|{_ENDING})|code|state|dpop", re.IGNORECASE | re.DOTALL)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from lexoffice_nb.texts import clock, from_server, has_text, text
+from lexoffice_nb.texts import clock, day, from_server, has_text, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +55,9 @@ class Receipt:
     renewable: bool
     kind: str
     source: str = "shipped"  # of the provider: see `Provider.source`
+    profile: str = ""  # empty for the usual one
+    place: str = ""  # where the secret lies, in words
+    remembered_until: datetime | None = None
 
     def line(self) -> str:
         """One line of plain text."""
@@ -90,9 +93,14 @@ class Receipt:
             Row(text("receipt.host"), self.host, mono=True),
             Row(text("receipt.until"), self.until()),
             Row(text("receipt.renewal"), text(renewal)),
-            Row(text("receipt.kept"), text("receipt.kept.memory")),
+            Row(text("receipt.profile"), self.profile),
+            Row(text("receipt.kept"), self.place),
+            Row(text("receipt.remembered"), self._remembered()),
         ]
         return [row for row in rows if row.value]
+
+    def _remembered(self) -> str:
+        return text("receipt.remembered.until", until=day(self.remembered_until)) if self.remembered_until else ""
 
     def scope_lines(self) -> list[ScopeLine]:
         """What was asked, and whether it was granted."""

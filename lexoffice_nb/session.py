@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import weakref
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from lexoffice_nb.api.client import ApiSession
-from lexoffice_nb.errors import ApiError, LoginError, NotAllowed, SignedOut, UserinfoError, shielded
-from lexoffice_nb.oauth.token_source import TokenSource
+from lexoffice_nb.errors import (
+    ApiError,
+    LexofficeError,
+    LoginError,
+    NotAllowed,
+    SignedOut,
+    StoreError,
+    UserinfoError,
+    shielded,
+)
+from lexoffice_nb.oauth.accounts import open_store, store_of
+from lexoffice_nb.oauth.id_token import IssuerKeys
+from lexoffice_nb.oauth.token_endpoint import TokenEndpoint
+from lexoffice_nb.oauth.token_source import SignIn, TokenSource
+from lexoffice_nb.oauth.token_store import (
+    DEFAULT_PROFILE,
+    REMEMBERED,
+    Account,
+    AccountName,
+    Binding,
+    check_profile,
+)
 from lexoffice_nb.oauth.tokens import Secret, TokenSet
 from lexoffice_nb.oauth.transport import Origin, is_allowed
 from lexoffice_nb.oauth.userinfo import userinfo
@@ -18,21 +40,32 @@ from lexoffice_nb.receipt import Receipt
 from lexoffice_nb.texts import current_language, from_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from lexoffice_nb.oauth.login import LexofficeLogin
     from lexoffice_nb.oauth.provider import Provider
+    from lexoffice_nb.oauth.token_store import StoreName
 
 LONGEST_KEY = 4096
+_sessions: weakref.WeakSet[LexofficeSession] = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
-class Account:
-    """Who is signed in, as far as the provider says. Text from outside, made harmless."""
+class SignedIn:
+    """One account, ready to be used: its tokens, and what they are for."""
 
-    company: str = ""
-    person: str = ""
-    email: str = ""
+    source: TokenSource
+    provider: Provider
+    client_id: str | None
+    account: Account
+    asked: tuple[str, ...] = ()
+    kind: str = "oauth"
+    profile: str = DEFAULT_PROFILE
+
+    @property
+    def who(self) -> str:
+        """Whose it is, in a word."""
+        return self.account.company or self.account.person or self.provider.title
 
 
 class LexofficeSession(ApiSession):
@@ -46,86 +79,253 @@ class LexofficeSession(ApiSession):
 
     def __init__(self) -> None:
         super().__init__(TokenSource())
-        self.provider: Provider | None = None
-        self.account = Account()
-        self.asked: tuple[str, ...] = ()
-        self.kind = "oauth"
-        self._client_id: str | None = None
+        self._signed_in: SignedIn | None = None
+        self._beneath: list[SignedIn] = []  # while another one is used: see `using`
+        _sessions.add(self)
         self._when_forgotten: Callable[[], None] = lambda: None
 
     @classmethod
-    def from_login(cls, attempt: LexofficeLogin) -> LexofficeSession:
+    def from_login(
+        cls, attempt: LexofficeLogin, *, profile: str = DEFAULT_PROFILE, store: StoreName = "memory"
+    ) -> LexofficeSession:
         """Makes the session over a finished sign-in.
+
+        Args:
+            attempt: the sign-in, after its `handle_callback`.
+            profile: what to call the account, beside others at the same provider.
+            store: where its tokens are kept: memory (this process only), file or keyring (30 days, for all notebooks).
 
         Raises:
             SignedOut: if the attempt's `handle_callback` has not given tokens yet.
+            StoreError: if that is no name for a profile, or the tokens cannot be kept there.
         """
         session = cls()
-        session.adopt_login(attempt)
+        session.adopt(session.signed_in_by(attempt, profile))
+        session.remember(store)
         return session
 
     @classmethod
     @shielded
-    def from_api_key(cls, key: Secret | str, provider: Provider) -> LexofficeSession:
+    def from_api_key(
+        cls,
+        key: Secret | str,
+        provider: Provider,
+        *,
+        profile: str = DEFAULT_PROFILE,
+        store: StoreName = "memory",
+    ) -> LexofficeSession:
         """Makes a session over an API key, after asking the API whether it is good.
 
+        Args:
+            key: the key.
+            provider: whose API it is for.
+            profile: what to call the account.
+            store: where the key is kept, as in `from_login`.
+
         Raises:
             LoginError: `key_empty` or `key_malformed`; nothing was sent.
             Unauthorized: if the API does not know the key.
             ApiError: if it does not answer.
+            StoreError: if that is no name for a profile, or the key cannot be kept there.
         """
         session = cls()
-        session.adopt_key(key if isinstance(key, Secret) else Secret(key.strip()), provider)
+        given = key if isinstance(key, Secret) else Secret(key.strip())
+        session.adopt(session.signed_in_by_key(given, provider, profile))
+        session.remember(store)
         return session
 
-    def adopt_login(self, attempt: LexofficeLogin) -> None:
-        """Takes over the tokens of a finished sign-in (what the card does with the session that it handed out)."""
-        source = TokenSource()
-        source.adopt(attempt)
-        self._point_to(source, attempt.provider.api_base)
-        self.provider, self.asked, self.kind = attempt.provider, attempt.scopes, "oauth"
-        self._client_id = attempt.client_id
-        self._identify()
+    def signed_in_by(self, attempt: LexofficeLogin, profile: str = DEFAULT_PROFILE) -> SignedIn:
+        """Gives the account of a finished sign-in, without using it yet.
 
-    def adopt_key(self, key: Secret, provider: Provider) -> None:
-        """Takes an API key, if the API says that it is good; else nothing changes.
+        Raises:
+            SignedOut: if there are no tokens yet.
+            StoreError: if that is no name for a profile.
+        """
+        source = TokenSource()
+        source.adopt(attempt, AccountName(attempt.provider.name, check_profile(profile)))
+        account = self._account_of(source, attempt.provider)
+        source.describe(account)
+        return SignedIn(source, attempt.provider, attempt.client_id, account, attempt.scopes, profile=profile)
+
+    def signed_in_by_key(self, key: Secret, provider: Provider, profile: str = DEFAULT_PROFILE) -> SignedIn:
+        """Gives the account of an API key, if the API says that it is good; without using it yet.
 
         Raises:
             LoginError: `key_empty` or `key_malformed`; nothing was sent.
             Unauthorized: if the API does not know the key.
             ApiError: if it does not answer.
+            StoreError: if that is no name for a profile.
         """
         _check_form(key)
         source = TokenSource()
-        source.adopt_key(key)
-        probe = ApiSession(source, provider.api_base)
-        probe.proxies, probe.verify, probe.cert = self.proxies, self.verify, self.cert
-        profile: Any = {}
-        with probe:
+        source.adopt_key(key, Binding.of(provider, ""), AccountName(provider.name, check_profile(profile)))
+        answer: Any = {}
+        with self._probe(source, provider) as probe:
             try:
-                profile = probe.read_briefly("/v1/profile")
+                answer = probe.read_briefly("/v1/profile")
             except NotAllowed as error:
                 # The API knows the key; it was made without the permission to read the profile.
                 if error.status != 403:
                     raise
-        self._point_to(source, provider.api_base)
-        self.provider, self.asked, self.kind = provider, (), "key"
-        self._client_id = None
-        self.account = _account(profile, {})
+        account = _account(answer, {})
+        source.describe(account)
+        return SignedIn(source, provider, None, account, kind="key", profile=profile)
 
-    def _identify(self) -> None:
+    def adopt(self, signed_in: SignedIn) -> None:
+        """Uses an account from now on (what the card does with the session that it handed out)."""
+        self._point_to(signed_in.source, signed_in.provider.api_base)
+        self._signed_in = signed_in
+
+    def remember(self, store: StoreName) -> None:
+        """Keeps the tokens where other notebooks of this user find them, for 30 days; nothing for `memory`.
+
+        Raises:
+            SignedOut: if nobody is signed in.
+            StoreError: if they cannot be kept there; then they stay where they are.
+        """
+        signed_in = self._signed_in
+        if signed_in is None or store in ("memory", self._source.store.kind):
+            return
+        name = AccountName(signed_in.provider.name, signed_in.profile)
+        former = None
+        with suppress(StoreError):  # what is damaged is replaced
+            there = store_of(name)
+            former = there.load() if there else None
+        self._source.move_to(open_store(store, name), name, datetime.now(UTC) + REMEMBERED)
+        kept, endpoint = self._source.kept, self._source.sign_in.endpoint
+        if former is None or kept is None or endpoint is None or former.kind != "oauth":
+            return
+        if former.family != kept.family and former.binding == kept.binding:
+            _end(endpoint, former.tokens)  # nothing could reach them any more
+
+    def shares_what_is_kept(self, other: LexofficeSession) -> bool:
+        """Whether both have their tokens outside of this process, under one name: a log-out of one is both's."""
+        mine, theirs = self._source, other._source
+        if "memory" in (mine.store.kind, theirs.store.kind) or mine.kept is None or theirs.kept is None:
+            return False
+        return mine.kept.name == theirs.kept.name
+
+    def remembered(
+        self, provider: Provider, client_id: str | None, client_secret: Secret | None, profile: str, where: str
+    ) -> SignedIn | None:
+        """Gives the account that is kept under a profile, without using it yet and without asking anybody.
+
+        Args:
+            provider: where it is signed in; what is kept must be of this very one.
+            client_id: the client, as above.
+            client_secret: to renew it with, for a confidential client.
+            profile: what it is called.
+            where: the notebook that wants to use it, for the list of uses without a click.
+
+        Returns:
+            The account, or None where none is kept, or its time is over.
+
+        Raises:
+            SignedOut: `signed_out_binding` if what is kept belongs to another client or address.
+            StoreError: if it cannot be read.
+        """
+        name = AccountName(provider.name, check_profile(profile))
+        store = store_of(name)
+        kept = store.load() if store else None
+        if store is None or kept is None:
+            return None
+        sign_in, binding = SignIn(), Binding.of(provider, "")
+        client = client_id or provider.client_id
+        if kept.kind == "oauth" and provider.client_authentication != "none" and client_secret is None:
+            return None  # it could not be renewed
+        if kept.kind == "oauth" and client:
+            endpoint = TokenEndpoint(provider, client, client_secret, provider.resource)
+            sign_in = SignIn(endpoint, IssuerKeys(provider.jwks_uri) if provider.jwks_uri else None)
+            binding = Binding.of(provider, client)
+        source = TokenSource(store)
+        kept = source.adopt_kept(sign_in, binding, where)
+        if kept is None:
+            return None
+        client = None if kept.kind == "key" else client
+        return SignedIn(source, provider, client, kept.who, kept.asked, kept.kind, profile)
+
+    @contextmanager
+    def using(self, profile: str) -> Iterator[LexofficeSession]:
+        """Uses another account of the same provider inside a `with`, and this one again afterwards.
+
+            with lexoffice.using("kanzlei-b"):
+                lexoffice.get("/v1/profile")
+
+        The account is one that is remembered on this machine, or that another session of this process has.
+
+        Raises:
+            SignedOut: `signed_out_profile` if nobody is signed in under that profile; `signed_out_binding`.
+            StoreError: if that is no name for a profile, or what is kept of it cannot be read.
+        """
+        before = self._signed_in
+        if before is None:
+            raise SignedOut("signed_out_waiting")
+        other = self._other(check_profile(profile), before)
+        self._beneath.append(before)
+        try:
+            self.adopt(other)
+            yield self
+        finally:
+            self._beneath.pop()
+            self.adopt(before)
+
+    def _other(self, profile: str, mine: SignedIn) -> SignedIn:
+        for session in tuple(_sessions):
+            for other in filter(None, (session._signed_in, *session._beneath)):
+                named = (other.provider.name, other.profile) == (mine.provider.name, profile)
+                if named and other.source.signed_in:
+                    return other
+        endpoint = mine.source.sign_in.endpoint
+        secret = endpoint.client_secret if endpoint else None
+        kept = self.remembered(mine.provider, mine.client_id, secret, profile, "using()")
+        if kept is None:
+            raise SignedOut("signed_out_profile", profile=profile, provider=mine.provider.title)
+        return kept
+
+    def _probe(self, source: TokenSource, provider: Provider) -> ApiSession:
+        probe = ApiSession(source, provider.api_base)
+        probe.proxies, probe.verify, probe.cert = self.proxies, self.verify, self.cert
+        return probe
+
+    def _account_of(self, source: TokenSource, provider: Provider) -> Account:
         """Asks whose account it is: the API, then, if no name has come, userinfo. No sign-in fails because of it."""
-        profile: Any = {}
-        claims = self.tokens.claims
-        with suppress(ApiError, LoginError):
-            profile = self.read_briefly("/v1/profile")
-        self.account = _account(profile, claims)
-        if not self.account.person and claims:
+        answer: Any = {}
+        claims = source.tokens.claims
+        with suppress(ApiError, LoginError), self._probe(source, provider) as probe:
+            answer = probe.read_briefly("/v1/profile")
+        account = _account(answer, claims)
+        if not account.person and claims:
             # With the code flow most providers give names and e-mail here only (OpenID Connect Core section 5.4).
             # A 401 renews nothing here: a renewal that is refused would end the sign-in that has just been made.
             with suppress(LoginError):
-                claims = {**_userinfo(self._source, self._source.access_token()), **claims}
-            self.account = _account(profile, claims)
+                claims = {**_userinfo(source, source.access_token()), **claims}
+            account = _account(answer, claims)
+        return account
+
+    @property
+    def provider(self) -> Provider | None:
+        """Where somebody is, or was last, signed in."""
+        return self._signed_in.provider if self._signed_in else None
+
+    @property
+    def account(self) -> Account:
+        """Whose account it is; empty where nobody is signed in."""
+        return self._signed_in.account if self._signed_in and self.signed_in else Account()
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The scopes that were asked for."""
+        return self._signed_in.asked if self._signed_in else ()
+
+    @property
+    def kind(self) -> str:
+        """How: oauth, or key for an API key."""
+        return self._signed_in.kind if self._signed_in else "oauth"
+
+    @property
+    def profile(self) -> str:
+        """What the account is called, beside others at the same provider."""
+        return self._signed_in.profile if self._signed_in else DEFAULT_PROFILE
 
     @property
     def tokens(self) -> TokenSet:
@@ -186,18 +386,21 @@ class LexofficeSession(ApiSession):
         it is meant.
         """
         endpoint = self.provider.end_session_endpoint if self.provider else None
-        if not endpoint or not self._client_id or not is_allowed(endpoint):
+        client_id = self._signed_in.client_id if self._signed_in else None
+        if not endpoint or not client_id or not is_allowed(endpoint):
             return None
-        ours = {"client_id": self._client_id, "ui_locales": current_language()}
+        ours = {"client_id": client_id, "ui_locales": current_language()}
         parts = urlsplit(endpoint)
         theirs = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name not in ours]
         return parts._replace(query=urlencode([*theirs, *ours.items()]), fragment="").geturl()
 
-    def logout(self) -> list[LoginError]:
-        """Revokes the refresh token, then the access token, and forgets everything.
+    def logout(self) -> list[LexofficeError]:
+        """Revokes the refresh token, then the access token, and forgets everything, here and where it was kept.
+
+        Other notebooks with the same account notice at their next request.
 
         Returns:
-            What went wrong at the provider; the session forgets its tokens in any case.
+            What went wrong, at the provider or where the tokens were kept; the session forgets them in any case.
         """
         try:
             return self._source.revoke()
@@ -205,9 +408,8 @@ class LexofficeSession(ApiSession):
             self.forget()
 
     def forget(self) -> None:
-        """Forgets everything without telling the provider."""
+        """Forgets everything in this process without telling the provider; what is remembered stays for tomorrow."""
         self._source.clear()
-        self.account = Account()
         self.close()
         self._when_forgotten()
 
@@ -219,8 +421,9 @@ class LexofficeSession(ApiSession):
         """Says what was signed in to, what was granted, and until when."""
         try:
             tokens = self._source.tokens
-        except SignedOut:
+        except (SignedOut, StoreError):
             tokens = None
+        kept = self._source.kept
         return Receipt(
             signed_in=tokens is not None,
             provider=self.provider.title if self.provider else "",
@@ -235,6 +438,9 @@ class LexofficeSession(ApiSession):
             renewable=self._source.renewable,
             kind=self.kind,
             source=self.provider.source if self.provider else "notebook",
+            profile="" if self.profile == DEFAULT_PROFILE else self.profile,
+            place=self._source.store.place(),
+            remembered_until=kept.remembered_until if kept else None,
         )
 
     def __repr__(self) -> str:
@@ -242,6 +448,13 @@ class LexofficeSession(ApiSession):
 
     def _repr_html_(self) -> str:
         return self.receipt().html()
+
+
+def _end(endpoint: TokenEndpoint, tokens: TokenSet) -> None:
+    with suppress(LoginError):
+        if tokens.refresh_token is not None:
+            endpoint.revoke(tokens.refresh_token, "refresh_token")
+        endpoint.revoke(tokens.access_token, "access_token")
 
 
 def _host(provider: Provider | None) -> str:
@@ -280,4 +493,6 @@ def _account(answer: Any, claims: Mapping[str, Any]) -> Account:
         company=first(profile.get("companyName"), claims.get("organization"), claims.get("org_name")),
         person=first(claims.get("name"), by.get("userName"), claims.get("preferred_username")),
         email=first(claims.get("email"), by.get("userEmail")),
+        organisation=first(profile.get("organizationId")),
+        subject=first(claims.get("sub")),
     )

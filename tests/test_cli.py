@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,11 +10,13 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
 from lexoffice_nb.cli import main
+from tests.keyring_session import KeyringSession
 
 COMMAND = [sys.executable, "-c", "import sys; from lexoffice_nb.cli import main; sys.exit(main())"]
 
@@ -91,6 +94,24 @@ def test_a_port_in_use_is_said_in_two_clear_lines(environment):
     assert "--port" in lines[1]
 
 
+def test_a_second_sandbox_is_told_to_use_the_first_and_not_another_port(environment):
+    with subprocess.Popen(
+        [*COMMAND, "sandbox"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().split()[-1]
+            done = run(environment, "sandbox", "--port", str(free_port()))
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"a sandbox runs already: {address}",
+        "→ Use that one, or end it first.",
+    ]
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["sandbox", "--help"]])
 def test_help_names_what_there_is(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -104,3 +125,154 @@ def test_no_command_is_no_traceback(capsys):
         main([])
     assert ended.value.code == 2
     assert "command" in capsys.readouterr().err
+
+
+# --- forget --all -----------------------------------------------------------------------------------------------------
+
+REMEMBER = """
+import json, sys
+from lexoffice_nb.notebook.sign_in import login
+session = login(profile=sys.argv[1], store=sys.argv[2])
+print(json.dumps([session.tokens.access_token.reveal(), session.tokens.refresh_token.reveal()]))
+"""
+
+
+def answer(environment, said, *arguments):
+    """Runs `forget` with an answer at its input; None is a closed input."""
+    given = {"stdin": subprocess.DEVNULL} if said is None else {"input": said}
+    return subprocess.run(
+        [*COMMAND, "forget", *arguments], capture_output=True, text=True, env=environment, timeout=60, **given
+    )
+
+
+def remember(environment, profile, store):
+    done = subprocess.run(
+        [sys.executable, "-c", REMEMBER, profile, store],
+        capture_output=True,
+        text=True,
+        env={**environment, "LEXOFFICE_SANDBOX_PERSON": "demo"},
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def sandbox_of(environment):
+    return json.loads(Path(environment["XDG_DATA_HOME"], "lexoffice_nb", "sandbox", "address.json").read_text())["pid"]
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is gone; one that has ended and that nobody has waited for counts."""
+    status = Path(f"/proc/{pid}/status")
+    return not status.exists() or "State:\tZ" in status.read_text()
+
+
+@pytest.fixture
+def used(environment):
+    """A user with remembered accounts, a sandbox that runs, and an own file of providers."""
+    environment["XDG_CONFIG_HOME"] = str(Path(environment["HOME"]) / "config")
+    own = Path(environment["XDG_CONFIG_HOME"], "lexoffice_nb", "providers.toml")
+    own.parent.mkdir(parents=True)
+    own.write_text('[mine]\nissuer = "https://login.example"\n')
+    secrets = remember(environment, "one", "file") + remember(environment, "two", "file")
+    yield environment, secrets, own
+    answer(environment, None, "--all", "--yes")
+
+
+def files_with(environment, secrets):
+    files = [path for path in Path(environment["HOME"]).rglob("*") if path.is_file()]
+    return [path for path in files if any(secret.encode() in path.read_bytes() for secret in secrets)]
+
+
+def test_forget_removes_accounts_and_sandbox_after_a_yes_and_leaves_the_persons_own_file(used):
+    environment, secrets, own = used
+    data, pid = Path(environment["XDG_DATA_HOME"]), sandbox_of(environment)
+    assert len(files_with(environment, secrets)) == 2
+    done = answer(environment, "yes\n", "--all")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 remembered accounts" in done.stdout
+    assert "stay good at the provider" in done.stdout
+    assert str(own) in done.stdout
+    assert files_with(environment, secrets) == []
+    assert not (data / "lexoffice_nb").exists()
+    assert ended(pid)
+    assert own.read_text().startswith("[mine]")
+    again = answer(environment, None, "--all", "--yes")
+    assert (again.returncode, again.stderr) == (0, ""), "there is nothing any more, which is no failure"
+
+
+@pytest.mark.parametrize("said", ["no\n", "\n", "maybe\n", None])
+def test_forget_without_a_yes_removes_nothing(used, said):
+    environment, secrets, _ = used
+    done = answer(environment, said, "--all")
+    assert done.returncode == 1
+    assert "Nothing was removed." in done.stdout
+    assert "Traceback" not in done.stderr
+    assert len(files_with(environment, secrets)) == 2
+    assert not ended(sandbox_of(environment))
+
+
+def test_forget_asks_and_understands_in_german(used):
+    environment, secrets, _ = used
+    done = answer({**environment, "LC_ALL": "de_DE.UTF-8", "LANG": "de_DE.UTF-8"}, "ja\n", "--all")
+    assert done.returncode == 0, done.stderr
+    assert "Konten" in done.stdout
+    assert files_with(environment, secrets) == []
+
+
+def test_forget_needs_all(environment):
+    done = answer(environment, None)
+    assert done.returncode == 2
+    assert "--all" in done.stderr
+
+
+def test_forget_of_an_interrupt_is_a_failure_and_no_traceback(used):
+    environment, secrets, _ = used
+    with subprocess.Popen(
+        [*COMMAND, "forget", "--all"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, complained = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert complained == ""
+    assert len(files_with(environment, secrets)) == 2
+
+
+def test_forget_says_what_it_could_not_remove_and_fails(used):
+    environment, secrets, _ = used
+    folder = Path(environment["XDG_DATA_HOME"], "lexoffice_nb", "accounts")
+    folder.chmod(0o777)  # somebody else could write there: nothing in it is touched
+    try:
+        done = answer(environment, None, "--all", "--yes")
+    finally:
+        folder.chmod(0o700)
+    assert done.returncode == 1
+    assert "Not removed: " in done.stderr
+    assert str(folder) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(files_with(environment, secrets)) == 2
+
+
+def test_forget_removes_what_is_in_the_keyring():
+    with KeyringSession() as session:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("LEXOFFICE_", "KEYRING_", "PYTHON_KEYR"))}
+        environment = {**inherited, **session.environment, "LC_ALL": "C.UTF-8"}
+        look = ["-c", "import keyring, sys; print(keyring.get_password('lexoffice_nb/accounts', sys.argv[1]))"]
+        try:
+            secrets = remember(environment, "one", "keyring")
+            file = next(Path(environment["XDG_DATA_HOME"], "lexoffice_nb", "accounts").glob("*.json"))
+            assert secrets[0] in session.python(*look, file.stem).stdout
+        finally:
+            done = answer(environment, "yes\n", "--all")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert session.python(*look, file.stem).stdout.strip() == "None"
+        assert not Path(environment["XDG_DATA_HOME"], "lexoffice_nb").exists()
+        assert not session.has_prompted()

@@ -85,14 +85,14 @@ class TestFromLogin:
         attempt.provider = replace(attempt.provider, api_base="http://api.invalid")
         session = LexofficeSession()
         with pytest.raises(errors.DiscoveryError):
-            session.adopt_login(attempt)
+            session.adopt(session.signed_in_by(attempt))
         assert not session.signed_in
 
     def test_a_second_sign_in_sends_its_token_to_its_own_api_only(self, box, session, attempt, server):
         server.answers["/v1/profile"] = [Answer.of({})]
         attempt.handle_callback(sign_in(attempt.get_login_url()))
         attempt.provider = replace(attempt.provider, api_base=server.url)
-        session.adopt_login(attempt)
+        session.adopt(session.signed_in_by(attempt))
         session.get(f"{server.url}/v1/profile")
         new = f"Bearer {session.tokens.access_token.reveal()}"
         assert [seen.headers.get("Authorization") for seen in server.seen] == [new] * 2
@@ -114,7 +114,7 @@ class TestFromApiKey:
     def test_a_wrong_key_is_unauthorized_and_nothing_is_adopted(self, box, session, provider):
         before = session.tokens, session.account, session.kind
         with pytest.raises(errors.Unauthorized):
-            session.adopt_key(Secret("wrong"), provider)
+            session.adopt(session.signed_in_by_key(Secret("wrong"), provider))
         assert (session.tokens, session.account, session.kind) == before
         assert session.get("/v1/profile").status_code == 200
         with pytest.raises(errors.Unauthorized):
@@ -140,7 +140,7 @@ class TestFromApiKey:
         session = LexofficeSession()
         session.proxies = {"https": server.url}
         with pytest.raises(errors.ServerTrouble):
-            session.adopt_key(Secret("key"), replace(provider, api_base="https://api.invalid"))
+            session.adopt(session.signed_in_by_key(Secret("key"), replace(provider, api_base="https://api.invalid")))
         assert [seen.method for seen in server.seen] == ["CONNECT"]
 
     @pytest.mark.parametrize("status", [402, 404, 429, 500])
@@ -148,7 +148,7 @@ class TestFromApiKey:
         server.answers["/v1/profile"] = [Answer(status)]
         session = LexofficeSession()
         with pytest.raises(errors.ApiError):
-            session.adopt_key(Secret("key"), replace(provider, api_base=server.url))
+            session.adopt(session.signed_in_by_key(Secret("key"), replace(provider, api_base=server.url)))
         assert not session.signed_in
 
 
@@ -211,7 +211,7 @@ class TestRepr:
         shown = [repr(session), session._repr_html_()]
         assert shown == ["Not signed in", "<p>Not signed in</p>"]
         attempt.handle_callback(sign_in(attempt.get_login_url()))
-        session.adopt_login(attempt)
+        session.adopt(session.signed_in_by(attempt))
         tokens = [session.tokens.access_token.reveal(), session.tokens.refresh_token.reveal()]
         shown += [repr(session), session._repr_html_(), repr(session.tokens), repr(session.receipt())]
         assert "onerror" in repr(session)
@@ -346,7 +346,7 @@ class TestEndSessionUrl:
 
     def test_is_none_for_a_key_after_a_sign_in(self, box, signing_out_at):
         session = signing_out_at("https://idp.example/end")
-        session.adopt_key(Secret(box.make_api_key()), session.provider)
+        session.adopt(session.signed_in_by_key(Secret(box.make_api_key()), session.provider))
         assert session.end_session_url is None
 
 
@@ -419,7 +419,7 @@ class TestReady:
             waiting = asyncio.create_task(session.ready())
             await asyncio.sleep(0.05)
             assert not waiting.done()
-            await asyncio.to_thread(session.adopt_login, attempt)
+            await asyncio.to_thread(lambda: session.adopt(session.signed_in_by(attempt)))
             return await asyncio.wait_for(waiting, 5)
 
         assert asyncio.run(both()) is session

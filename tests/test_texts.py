@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LONGEST_TEXT = 300
 LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 # A key without a dot is an error, except for these.
-NO_ERRORS = {"language", "date_and_time"}
+NO_ERRORS = {"language", "date_and_time", "date"}
 # What a person types or looks for: magics, options, variables, calls, URLs, names of standards.
 NAMES = re.compile(
     r"%lexoffice\w+|--[a-z-]+|[A-Z]+(?:_[A-Z]+)+(?:=\w+)?|\w+\.\w+\(.*?\)|\w+\(\)|https?://[\w.:/]+|RFC \d+"

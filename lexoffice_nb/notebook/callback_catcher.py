@@ -156,7 +156,7 @@ def already(said: LexofficeError) -> Page:
     return Page(text("page.already.title"), words, ok=True, status=200, lang=current_language())
 
 
-def refusal(problem: LexofficeError, *, new_link: bool) -> Page:
-    """Gives the page that says why a callback was refused, and where it goes on."""
-    words = f"{problem.what()}\n{text('page.new_link') if new_link else problem.next()}"
+def refusal(problem: LexofficeError, goes_on: str) -> Page:
+    """Gives the page that says why a callback was refused, and where it goes on (a text's key, or the remedy)."""
+    words = f"{problem.what()}\n{text(goes_on) if goes_on else problem.next()}"
     return Page(text("page.refused.title"), words, ok=False, status=400, lang=current_language())

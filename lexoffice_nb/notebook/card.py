@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lexoffice_nb.notebook.sign_in_request import LONGEST_HOST, provider_shown, unconfirmed
+from lexoffice_nb.oauth.token_store import REMEMBERED
 from lexoffice_nb.oauth.transport import Origin, ca_bundle, is_loopback, proxy_host
 from lexoffice_nb.receipt import labelled, scope_lines
-from lexoffice_nb.texts import current_language, from_server, text
+from lexoffice_nb.texts import current_language, day, from_server, text
 
 if TYPE_CHECKING:
     from lexoffice_nb.notebook.login_flow import LoginFlow
@@ -42,13 +44,14 @@ def card(flow: LoginFlow) -> dict[str, Any]:
         "state": "closed" if state == "signed_out" else state,
         "title": text(
             "card.title.key" if flow.request.api_key else "card.title",
-            provider=provider_shown(flow.request, flow.provider),
+            provider=_titled(flow),
         ),
         "status": {"icon": _icon(flow, state), "text": _status(flow, state)},
         "rows": _receipt_rows(flow, receipt) if state == "signed_in" and receipt else _rows(flow, state),
         "scopes": _scopes(flow, state, receipt),
         "link": _link(flow, state),
         "box": _box(flow, state),
+        "remember": _remember(flow, state),
         "problem": _problem(flow, state),
         "notes": _notes(flow, state),
         "actions": _actions(flow, state),
@@ -56,10 +59,18 @@ def card(flow: LoginFlow) -> dict[str, Any]:
     }
 
 
+def _titled(flow: LoginFlow) -> str:
+    shown = provider_shown(flow.request, flow.provider)
+    return labelled(shown, flow.provider.source) if flow.provider else shown
+
+
 def _problem(flow: LoginFlow, state: str) -> dict[str, str] | None:
     problem = flow.problem
     if state == "waiting" and flow.asks == "confirmation":
         problem = unconfirmed(flow.request)
+    if state == "waiting" and flow.asks == "account" and flow.candidate:
+        what = text("card.other_account", before=flow.before, now=flow.candidate.who)
+        return {"what": what, "next": text("card.other_account.next")}
     return {"what": problem.what(), "next": problem.next()} if problem else None
 
 
@@ -161,10 +172,27 @@ def _box(flow: LoginFlow, state: str) -> dict[str, Any] | None:
         **shared,
         "kind": "callback",
         "label": text("card.box"),
-        "hint": text("card.box.hint" if flow.listening else "card.box.hint.only"),
+        "hint": text(_hint(flow)),
         "placeholder": text("card.box.placeholder", redirect_uri=flow.redirect_uri),
         "primary": not flow.listening,
     }
+
+
+def _hint(flow: LoginFlow) -> str:
+    if flow.listening:
+        return "card.box.hint"
+    return "card.box.hint.only" if is_loopback(flow.redirect_uri) else "card.box.hint.own"
+
+
+def _remember(flow: LoginFlow, state: str) -> dict[str, Any] | None:
+    """The tick with which a person stays signed in, where it lies and until when."""
+    asks = flow.asks if state == "waiting" else "callback" if state == "failed" and flow.link else ""
+    if asks not in ("callback", "key"):
+        return None
+    on = flow.remember and bool(flow.place)
+    until = day(datetime.now(UTC) + REMEMBERED)
+    hint = text("card.remember.on", until=until, place=flow.place) if on else text("card.remember.off")
+    return {"label": text("card.remember"), "hint": hint, "on": flow.remember}
 
 
 def _notes(flow: LoginFlow, state: str) -> list[str]:
@@ -188,6 +216,8 @@ def _notes(flow: LoginFlow, state: str) -> list[str]:
         notes.append(text("card.ca", path=bundle))
     if flow.listening and not flow.request.api_key:
         notes.append(text("card.same_tab"))
+    if flow.link and not flow.request.at_sandbox:
+        notes.append(text("card.error_page"))
     return notes
 
 
@@ -198,8 +228,10 @@ def _actions(flow: LoginFlow, state: str) -> list[dict[str, Any]]:
         return [_action("confirm")]
     if state == "waiting" and flow.asks == "port":
         return [_action("again", primary=True), _action("paste_instead")]
+    if state == "waiting" and flow.asks == "account" and flow.candidate:
+        return [_action("use_account", now=flow.candidate.who), _action("refuse_account")]
     return []
 
 
-def _action(name: str, *, primary: bool = False) -> dict[str, Any]:
-    return {"name": name, "label": text(f"card.{name}"), "primary": primary}
+def _action(name: str, *, primary: bool = False, **values: str) -> dict[str, Any]:
+    return {"name": name, "label": text(f"card.{name}", **values), "primary": primary}

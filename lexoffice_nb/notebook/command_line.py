@@ -35,11 +35,16 @@ def readable(more: str = "") -> Callable[[Function], Function]:
     """
 
     def change(magic: Function) -> Function:
-        words = re.sub(r"^::\n\n", "usage:\n", magic.__doc__ or "").replace("::\n", ":\n")
+        words = _name_first(re.sub(r"^::\n\n", "usage:\n", magic.__doc__ or "")).replace("::\n", ":\n")
         magic.__doc__ = f"{words.rstrip()}\n\n{more}".rstrip() + "\n"
         return magic
 
     return change
+
+
+def _name_first(usage: str) -> str:
+    """Puts the name in front of the options: after one that takes several values it would be taken for one of them."""
+    return re.sub(r"(%\w+)((?:\s+\[-[^\n]*)+?)\s+\[NAME\]", r"\1 [NAME]\2", usage, count=1)
 
 
 def options_of(parser: ArgumentParser) -> list[str]:
@@ -62,12 +67,21 @@ def read_line(magic: Callable[[str], object], line: str) -> Namespace:
     except UsageError as error:
         problem = str(error)
     else:
-        return arguments
+        return _unquoted(arguments)
     expected = _EXPECTED.fullmatch(problem)
     if expected:
         raise UsageError(text("usage.expected", option=expected[1]))
     # IPython writes `::` in front, for documents that are made of it.
-    raise UsageError(text("usage.arguments", usage=" ".join(parser.format_usage().removeprefix("::").split())))
+    usage = _name_first(parser.format_usage().removeprefix("::"))
+    raise UsageError(text("usage.arguments", usage=" ".join(usage.split())))
+
+
+def _unquoted(arguments: Namespace) -> Namespace:
+    """Takes the quotes away that hold a value with blanks together: IPython leaves them."""
+    for name, value in vars(arguments).items():
+        if isinstance(value, str) and len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            setattr(arguments, name, value[1:-1])
+    return arguments
 
 
 def _check_options(parser: ArgumentParser, line: str) -> None:

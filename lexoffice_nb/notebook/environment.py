@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import PurePath
 
 from lexoffice_nb.errors import shielded
 from lexoffice_nb.oauth.tokens import Secret
+from lexoffice_nb.texts import from_server
 
 
 @shielded
@@ -14,8 +17,29 @@ def setting(variable: str) -> str | None:
     return os.environ.get(variable) or None
 
 
+def where_this_runs() -> str:
+    """Names the notebook or the program that runs, for the list of uses without a click: a name, not a path."""
+    notebook = os.environ.get("JPY_SESSION_NAME") or sys.argv[0] or "Python"
+    return from_server(PurePath(notebook).name, 80)
+
+
 @shielded
 def secret(variable: str) -> Secret | None:
-    """Gives a secret variable; None where it is missing or empty."""
-    value = os.environ.get(variable)
-    return Secret(value) if value else None
+    """Gives a secret variable; None where it is missing or empty.
+
+    It is taken out of `os.environ`, so that no child process and no `%env` has it, and remembered here.
+    """
+    value = os.environ.pop(variable, None)
+    if value:
+        _taken[variable] = Secret(value)
+    elif value is not None:
+        _taken.pop(variable, None)  # set to nothing: it is not to be used any more
+    return _taken.get(variable)
+
+
+def forget_secrets() -> None:
+    """Forgets the secret variables that were taken."""
+    _taken.clear()
+
+
+_taken: dict[str, Secret] = {}

@@ -13,8 +13,10 @@ secret, the word that an unverified host is meant, or what to do about a redirec
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,7 @@ from lexoffice_nb.errors import (
     LexofficeError,
     LoginError,
     StateMismatch,
+    StoreError,
     Unauthorized,
     shielded,
 )
@@ -37,18 +40,24 @@ from lexoffice_nb.notebook.callback_catcher import (
     CallbackCatcher,
     can_be_caught,
 )
+from lexoffice_nb.notebook.environment import where_this_runs
+from lexoffice_nb.notebook.port_holder import who_listens
 from lexoffice_nb.notebook.problems import problem_of
 from lexoffice_nb.notebook.sign_in_request import (
     GivenSecrets,
+    Keeping,
     SignInRequest,
     find_provider,
     provider_shown,
 )
+from lexoffice_nb.oauth.accounts import is_kept, kept_account, open_store
 from lexoffice_nb.oauth.login import ATTEMPT_SECONDS, LexofficeLogin
 from lexoffice_nb.oauth.metadata import forget_metadata
+from lexoffice_nb.oauth.system_keyring import safe_title
+from lexoffice_nb.oauth.token_store import Account, AccountName
 from lexoffice_nb.oauth.tokens import Secret
-from lexoffice_nb.oauth.transport import Origin
-from lexoffice_nb.session import LexofficeSession
+from lexoffice_nb.oauth.transport import Origin, is_loopback
+from lexoffice_nb.session import LexofficeSession, SignedIn
 from lexoffice_nb.texts import clock
 
 if TYPE_CHECKING:
@@ -56,6 +65,7 @@ if TYPE_CHECKING:
 
     from lexoffice_nb.notebook.loopback import Page
     from lexoffice_nb.oauth.provider import Provider
+    from lexoffice_nb.oauth.token_store import TokenStore
 
 PAGE_WAITS_SECONDS = 8.0
 PAGE_ARRIVES_SECONDS = 2.0  # before the port is given back
@@ -73,7 +83,7 @@ class LoginFlow(HasTraits):
 
     state = Enum(("ready", "waiting", "exchanging", "signed_in", "failed", "closed"), default_value="ready")
     asks = Enum(
-        ("callback", "key", "client_secret", "confirmation", "port"),
+        ("callback", "key", "client_secret", "confirmation", "port", "account"),
         default_value="callback",
         help="what a waiting flow waits for",
     )
@@ -83,10 +93,23 @@ class LoginFlow(HasTraits):
     redirect_uri = Unicode("", help="where the provider sends the browser")
     listening = Bool(False, help="whether the callback is caught on this machine")
     problem = Instance(LexofficeError, allow_none=True)
+    remember = Bool(False, help="whether the person wants to stay signed in on this machine")
 
-    def __init__(self, request: SignInRequest, secrets: GivenSecrets | None = None, variable: str = "") -> None:
+    def __init__(
+        self,
+        request: SignInRequest,
+        secrets: GivenSecrets | None = None,
+        variable: str = "",
+        *,
+        keeping: Keeping | None = None,
+    ) -> None:
         super().__init__()
         self.request = request
+        self.keeping = keeping or Keeping()
+        self.remember = self.keeping.store != "memory"
+        self._place: TokenStore | None = None  # where the secret will lie, once somebody wants it remembered
+        self.candidate: SignedIn | None = None  # somebody else than before, until the person has confirmed it
+        self._before = Account()
         self.variable = variable  # the session's name in the notebook, for the views
         self.session = LexofficeSession()
         self.session.when_forgotten(self._forgotten)
@@ -95,14 +118,18 @@ class LoginFlow(HasTraits):
         self.asks = "key" if request.api_key else "callback"
         self._secrets = secrets or GivenSecrets()
         self._confirmed = False
+        self._typed_for: Origin | None = None  # where a client secret that was typed may go
         self._paste_only = False
         self._holder = ""
         self._attempt: LexofficeLogin | None = None
+        self._exchanging: LexofficeLogin | None = None
         # Those before it: of the same wishes, whose links are still good, and of others, to say which one it was.
         self._earlier: list[LexofficeLogin] = []
         self._replaced: list[LexofficeLogin] = []
         self._catcher = CallbackCatcher(self._caught, self._knows)
+        self._not_kept: LexofficeError | None = None  # why the sign-in could not be remembered
         self._expiry: threading.Timer | None = None
+        self._stays_open = 0.0  # monotonic; for older tabs after the sign-in
         self._working = threading.Lock()
         self._changing = threading.RLock()
 
@@ -112,6 +139,25 @@ class LoginFlow(HasTraits):
     def has_key(self) -> bool:
         """Whether the environment gives an API key, and one is asked for."""
         return self.request.api_key and self._secrets.api_key is not None
+
+    @property
+    def name(self) -> AccountName:
+        """What the account is called, as far as that is known before the provider is asked."""
+        provider = self.request.provider if not self.request.issuer else Origin.of(self.request.issuer).host
+        return AccountName(provider, self.request.profile)
+
+    @property
+    def may_be_remembered(self) -> bool:
+        """Whether something is kept under this name, so that no click may be needed."""
+        return not self.keeping.fresh and is_kept(self.name)
+
+    def want_remembered(self, wanted: bool) -> None:
+        """Takes the tick of a view, which then says where the secret will lie."""
+        with self._changing:
+            if self.state in ("waiting", "failed", "ready"):
+                self._change(self.state, remember=wanted)
+        if wanted and not self._place:
+            self._in_thread(self._find_place)
 
     def start(self) -> None:
         """Prepares in a thread, so that the cell ends at once."""
@@ -167,13 +213,16 @@ class LoginFlow(HasTraits):
         when they were made.
         """
         before = [login for login in (earlier._attempt, *earlier._earlier) if login is not None]
-        if self.request.same_client(earlier.request):
+        # What was signed in and is over must not come back: on a shared machine it may be another person's link.
+        if self.request.same_client(earlier.request) and earlier.state not in ("signed_in", "closed"):
             self._earlier = before[:MOST_EARLIER]
             self._replaced = earlier._replaced[:MOST_EARLIER]
-            if not earlier.session.signed_in:
-                self._catcher, earlier._catcher = earlier._catcher.handed_to(self._caught, self._knows), self._catcher
+            self._catcher, earlier._catcher = earlier._catcher.handed_to(self._caught, self._knows), self._catcher
+            earlier._attempt, earlier._earlier = None, []
         else:
             self._replaced = [*before, *earlier._replaced][:MOST_EARLIER]
+            for login in before:
+                login.retire()
 
     def paste(self, pasted: Secret) -> None:
         """Takes what was pasted into the box of a view, in a thread: whatever it is that the flow asks for."""
@@ -234,6 +283,7 @@ class LoginFlow(HasTraits):
         """Follows a log-out in Python: a sign-in that still waits must not sign in again behind the person's back."""
         if self.state in ("signed_in", "closed"):
             self._release()  # which may have stayed for older tabs
+            self._retire()
             self.refresh()
         elif self._undoing is not threading.current_thread():
             self.close()
@@ -241,11 +291,22 @@ class LoginFlow(HasTraits):
     def close(self) -> None:
         """Ends the wait and gives the port back. A session that is signed in stays so."""
         with self._changing:
-            self._attempt = None
+            self._retire()
             self._secrets = GivenSecrets()
+            if self.candidate is not None:
+                # No daemon: the program waits for it, or the tokens would stay good.
+                threading.Thread(target=problem_of, args=(self._drop_candidate,), name="lexoffice-nb revokes").start()
             if self.state != "signed_in":
                 self._change("closed", problem=None, link="", host="", listening=False)
         self._release()
+
+    def _retire(self) -> None:
+        """Ends all links for good; only when each was made is remembered."""
+        self._remember(self._attempt)
+        self._attempt = None
+        for login in (*self._earlier, *self._replaced):
+            if login is not self._exchanging:  # what comes of that one is revoked when it is here
+                login.retire()
 
     # --- how it goes on ---
 
@@ -254,13 +315,51 @@ class LoginFlow(HasTraits):
             self._ask("confirmation")
             return
         self._find_provider()
+        if self.remember and not self._place:
+            self._in_thread(self._find_place)
+        problem = problem_of(self._adopt_remembered) if self.may_be_remembered else None
+        if self.session.signed_in:
+            self._finish()
+            return
         key = self._secrets.api_key
         if not self.request.api_key:
             self._make_link()
+            if problem is not None and self.problem is None:
+                self.refuse(problem)
         elif key is not None:
+            if self.keeping.tick:
+                self.remember = False  # nobody has seen the tick
             self._take_key(key)
         else:
             self._ask("key")
+
+    @shielded
+    def _adopt_remembered(self) -> None:
+        """Signs in by what is kept, if it covers what is asked for. Nothing is sent."""
+        provider, request = self.provider, self.request
+        if provider is None:
+            return
+        found = self.session.remembered(
+            provider, request.client_id, self._secrets.client_secret, request.profile, where_this_runs()
+        )
+        if found is None or (request.api_key and found.kind != "key"):
+            return
+        if found.kind == "oauth" and not set(request.scopes) <= set(found.asked):
+            return
+        self.session.adopt(found)
+
+    def _find_place(self) -> None:
+        store = self.keeping.store
+        if store == "memory":
+            store = "keyring" if safe_title() else "file"
+        self.keeping = replace(self.keeping, store=store)
+        self._place = open_store(store, self.name)
+        self.refresh()
+
+    @property
+    def place(self) -> str:
+        """Where the secret will lie, in words; empty until somebody wants it remembered."""
+        return self._place.place() if self._place else ""
 
     def _ask(self, what: str, problem: LexofficeError | None = None) -> None:
         with self._changing:
@@ -273,6 +372,8 @@ class LoginFlow(HasTraits):
             raise LoginError("sandbox_not_running")
         if provider.key_page and not (self.request.client_id or provider.client_id):
             raise LoginError("client_or_key", provider=provider_shown(self.request, provider), name=provider.name)
+        if self._typed_for not in (None, Origin.of(provider.token_endpoint)):
+            self._secrets = replace(self._secrets, client_secret=None)  # it was typed for another place
         if provider.client_authentication != "none" and self._secrets.client_secret is None:
             self._ask("client_secret", self._secrets.problem)
             return
@@ -295,6 +396,7 @@ class LoginFlow(HasTraits):
         if not plain.isascii() or not plain.isprintable() or len(plain) > LONGEST_SECRET:
             raise LoginError("client_secret_malformed")
         self._secrets = replace(self._secrets, client_secret=Secret(plain))
+        self._typed_for = Origin.of(self.provider.token_endpoint) if self.provider else None
 
     def _new_attempt(self) -> None:
         provider = self.provider
@@ -327,16 +429,18 @@ class LoginFlow(HasTraits):
         own = f"http://127.0.0.1:{self.request.port}{CALLBACK_PATH}" if self.request.port else PASTE_ONLY_REDIRECT_URI
         listening = self.request.loopback and not self._paste_only and (wanted is None or can_be_caught(wanted))
         uri = self._catcher.listen(wanted, self.request.port) if listening else wanted or own
+        if not listening and not self._paste_only:
+            _refuse_if_held(uri)
         self.listening = listening
         return uri
 
     def _knows(self, callback: Secret) -> bool:
-        """Whether a callback answers a link of this flow, or of one that it follows."""
-        return self._login_of(callback) is not None
+        """Whether a caught callback answers a link of this flow, or of one that it follows."""
+        return self._login_of(callback, caught=True) is not None
 
-    def _login_of(self, callback: Secret) -> LexofficeLogin | None:
+    def _login_of(self, callback: Secret, *, caught: bool) -> LexofficeLogin | None:
         logins = [login for login in (self._attempt, *self._earlier) if login is not None]
-        return next((login for login in logins if login.begun_at(callback)), None)
+        return next((login for login in logins if login.begun_at(callback, caught=caught)), None)
 
     def _caught(self, url: str) -> Page:
         """Answers the browser: with how it ended, or, if the provider is slow, with a word that it is being checked."""
@@ -350,9 +454,17 @@ class LoginFlow(HasTraits):
         if problem is not None and problem.code == "callback_signed_in":
             return callback_catcher.already(problem)
         if problem is not None:
-            return callback_catcher.refusal(problem, new_link=self.state == "failed" and bool(self.link))
+            return callback_catcher.refusal(problem, self._where_it_goes_on())
+        if self.candidate is not None:
+            return callback_catcher.page("checking", 200)
         signed_in = self.state == "signed_in" and self.session.signed_in
         return callback_catcher.page("done" if signed_in else "over", 200 if signed_in else 410)
+
+    def _where_it_goes_on(self) -> str:
+        """What the browser says after a refusal, where the notebook has something new; else an empty text."""
+        if self._waits_for("client_secret"):
+            return "page.new_secret"
+        return "page.new_link" if self.state == "failed" and self.link else ""
 
     def _take(self, callback: Secret, *, caught: bool) -> LexofficeError | None:
         """Exchanges the code in a callback; gives what was wrong with it."""
@@ -360,12 +472,17 @@ class LoginFlow(HasTraits):
         if before == "signed_in":
             return self._signed_in_already(callback)
         attempt = self._attempt
-        answered = self._login_of(callback) or attempt
-        if answered is None or before not in ("ready", "waiting", "failed"):
+        known = self._login_of(callback, caught=caught)
+        answered = known or attempt
+        if answered is None or before not in ("ready", "waiting", "failed") or self.candidate is not None:
             return None
+        if caught and known is None:
+            return self._stranger(answered, callback)
         self._change("exchanging", problem=None)
+        self._exchanging = answered
         problem = problem_of(lambda: self._exchange(answered, callback, caught=caught))
-        problem = self._in_our_words(problem, callback)
+        self._exchanging = None
+        problem = self._in_our_words(problem, callback, caught=caught)
         if problem is None:
             self._finish()
         elif attempt is None or attempt.open:
@@ -374,21 +491,29 @@ class LoginFlow(HasTraits):
             problem = self._next_attempt(problem)
         return problem
 
+    def _stranger(self, answered: LexofficeLogin, callback: Secret) -> LexofficeError | None:
+        """Refuses a caught callback of nobody's; any page can have a browser send one, so the card says it once."""
+        problem = problem_of(lambda: answered.handle_callback(callback, caught=True))
+        problem = self._in_our_words(problem, callback, caught=True)
+        if problem is not None and (self.problem is None or self.problem.code != problem.code):
+            self._change(str(self.state), problem=problem)
+        return problem
+
     def _signed_in_already(self, callback: Secret) -> LexofficeError | None:
         """What the browser is told by an older tab after the sign-in: nothing changes, and no code is exchanged."""
         if not self.session.signed_in:
             return None  # the provider has ended it since
-        if not self._knows(callback):
+        if not (self._knows(callback) or self._login_of(callback, caught=False)):
             return StateMismatch("state_mismatch")
         account = self.session.account
         who = account.company or account.person or provider_shown(self.request, self.provider)
         return CallbackError("callback_signed_in", who=who)
 
-    def _in_our_words(self, problem: LexofficeError | None, callback: Secret) -> LexofficeError | None:
+    def _in_our_words(self, problem: LexofficeError | None, callback: Secret, *, caught: bool) -> LexofficeError | None:
         """Says more of a refused callback than the attempt itself can know."""
         if problem is None:
             return None
-        begun = next(filter(None, (login.begun_at(callback) for login in self._replaced)), None)
+        begun = next(filter(None, (login.begun_at(callback, caught=caught) for login in self._replaced)), None)
         if begun is not None and problem.code in ("state_mismatch", "state_other_provider", "callback_elsewhere"):
             return CallbackError("callback_replaced", time=clock(begun))
         if problem.code == "callback_elsewhere" and problem.values["host"] == Origin.of(self.redirect_uri).host:
@@ -407,13 +532,76 @@ class LoginFlow(HasTraits):
     @shielded
     def _exchange(self, attempt: LexofficeLogin, callback: Secret, *, caught: bool) -> None:
         attempt.handle_callback(callback, caught=caught)
-        try:
-            self.session.adopt_login(attempt)
-        except BaseException:
-            self._undoing = threading.current_thread()
-            self.session.forget()
-            self._undoing = None
-            raise
+        self._use_or_ask(self.session.signed_in_by(attempt, self.request.profile))
+
+    def _use_or_ask(self, signed_in: SignedIn) -> None:
+        """Uses the account, unless it is another one than this profile had before: then the person is asked."""
+        before = self._account_before()
+        if before != Account() and signed_in.account.is_another(before):
+            self.candidate, self._before = signed_in, before
+        else:
+            self._use(signed_in)
+
+    def _use(self, signed_in: SignedIn) -> None:
+        self.session.adopt(signed_in)
+        self._not_kept = None
+        if self.remember:
+            self._not_kept = problem_of(self._keep)
+
+    def _keep(self) -> None:
+        if not self._place:
+            self._find_place()
+        self.session.remember(self.keeping.store)
+
+    def _account_before(self) -> Account:
+        """Whose account this profile was last, as far as this machine knows."""
+        if self.keeping.before != Account():
+            return self.keeping.before
+        found = None
+        with contextlib.suppress(StoreError):  # what cannot be read says nothing
+            found = kept_account(self.name)
+        return found or Account()
+
+    @property
+    def before(self) -> str:
+        """Whose account this profile was, in a word."""
+        return self._before.company or self._before.person or self._before.email
+
+    def use_account(self) -> None:
+        """Takes the person's word that the other account is meant."""
+        self._in_thread(self.use_account_now)
+
+    def use_account_now(self) -> None:
+        """Does it, for a view that waits for it."""
+        with self._working:
+            candidate = self.candidate
+            if candidate is not None and self._waits_for("account"):
+                self.candidate = None
+                self._use(candidate)
+                self._finish()
+        self._release_when_answered()
+
+    def another_account(self) -> LoginError:
+        """Says that somebody else has signed in than before."""
+        now = self.candidate.who if self.candidate else "–"
+        return LoginError("account_other", before=self.before or "–", now=now)
+
+    def refuse_account(self) -> None:
+        """Signs the other account out again, and begins anew."""
+
+        def refuse() -> None:
+            with self._working:
+                if self._waits_for("account"):
+                    self._drop_candidate()
+                    self._change("ready", problem=None)
+            self.prepare()
+
+        self._in_thread(refuse)
+
+    def _drop_candidate(self) -> None:
+        candidate, self.candidate = self.candidate, None
+        if candidate is not None:
+            candidate.source.revoke()
 
     @shielded
     def _check_key(self, key: Secret) -> None:
@@ -421,19 +609,30 @@ class LoginFlow(HasTraits):
         if provider is None:
             raise LoginError("sandbox_not_running")
         try:
-            self.session.adopt_key(Secret(key.reveal().strip()), provider)
+            self._use_or_ask(
+                self.session.signed_in_by_key(Secret(key.reveal().strip()), provider, self.request.profile)
+            )
         except Unauthorized:
             raise LoginError("key_wrong", stage="token", provider=provider_shown(self.request, provider)) from None
 
     def _finish(self) -> None:
+        if self.candidate is not None:
+            self._ask("account")
+            if self.state == "closed":
+                self._drop_candidate()  # closed while the provider was being asked
+            return
         with self._changing:
-            self._remember(self._attempt)
-            self._attempt = None
+            open_until = max((login.open_seconds for login in (self._attempt, *self._earlier) if login), default=0.0)
+            self._retire()  # the session has the tokens; whatever an older tab brings now is not exchanged
+            self._stays_open = time.monotonic() + open_until
             self._secrets = GivenSecrets()
-            self._change("signed_in", problem=None, link="", host="", listening=False)
+            problem, self._not_kept = self._not_kept, None
+            self._change("signed_in", problem=problem, link="", host="", listening=False)
         if self.state == "closed":
             # Closed while the provider was being asked: nobody will use these tokens.
+            self._undoing = threading.current_thread()
             problem_of(self.session.logout)
+            self._undoing = None
 
     def _next_attempt(self, problem: LexofficeError) -> LexofficeError:
         """The attempt is used up: a fresh link at once, so that the person can go on. Gives what is shown."""
@@ -492,10 +691,17 @@ class LoginFlow(HasTraits):
         """Gives the port back; while an older link can still be answered, its tab is told that all is done."""
         with self._changing:
             seconds = max((login.open_seconds for login in self._earlier), default=0.0)
+            if self.state == "signed_in":
+                seconds = self._stays_open - time.monotonic()
             if self.state in ("ready", "waiting", "signed_in") and seconds > 0:
-                self._later(seconds, self._release)
+                self._later(seconds, self._release_if_idle)
                 return
         self._release(PAGE_ARRIVES_SECONDS)
+
+    def _release_if_idle(self) -> None:
+        with self._working:
+            if self._attempt is None:  # a new link may have come while the timer waited
+                self._release()
 
     def _release(self, after: float = 0.0) -> None:
         """Gives the port back. Not under `_changing`, since closing waits for pages that are under way."""
@@ -522,3 +728,16 @@ class LoginFlow(HasTraits):
                 problem_of(lambda: self.refuse(problem))  # raised, it would be printed into whatever cell is running
 
         threading.Thread(target=run, name="lexoffice-nb sign-in", daemon=True).start()
+
+
+def _refuse_if_held(redirect_uri: str) -> None:
+    """Refuses a redirect URI on this machine where a stranger listens, and would receive the answer.
+
+    Raises:
+        LoginError: `port_taken`.
+    """
+    port = Origin.of(redirect_uri).port
+    if not is_loopback(redirect_uri) or redirect_uri == PASTE_ONLY_REDIRECT_URI or port is None:
+        return
+    if who := who_listens(port):
+        raise LoginError("port_taken", port=port, who=who)

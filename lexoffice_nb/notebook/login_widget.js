@@ -252,6 +252,28 @@ class PasteBox {
   }
 }
 
+/** The tick with which a person stays signed in. Python says where and until when, before anything is kept. */
+class Remember {
+  constructor(send) {
+    const id = `lxo-${Math.random().toString(36).slice(2)}`;
+    this.input = element("input", { id, type: "checkbox", class: "lxo-tick", "aria-describedby": `${id}-hint` });
+    this.label = element("label", { class: "lxo-tick-label", for: id });
+    this.hint = element("p", { class: "lxo-quiet lxo-hint lxo-tick-hint", id: `${id}-hint`, "aria-live": "polite" });
+    this.node = element("div", ownKeys({ class: "lxo-remember" }),
+      element("div", { class: "lxo-tick-row" }, this.input, this.label), this.hint);
+    for (const name of ["keydown", "keyup", "keypress"]) {
+      this.node.addEventListener(name, (event) => event.key !== "Escape" && event.stopPropagation());
+    }
+    this.input.addEventListener("change", () => send({ kind: "remember", on: this.input.checked }));
+  }
+
+  update(remember) {
+    this.input.checked = Boolean(remember.on);
+    setText(this.label, remember.label);
+    setText(this.hint, remember.hint);
+  }
+}
+
 /** One view of one login. */
 class Card {
   constructor(model, el) {
@@ -278,12 +300,13 @@ class Card {
     this.facts = element("dl", { class: "lxo-facts" });
     this.linkPlace = element("div", { class: "lxo-place" });
     this.actions = element("div", ownKeys({ class: "lxo-buttons" }));
+    this.rememberPlace = element("div", { class: "lxo-place" });
     this.boxPlace = element("div", { class: "lxo-place" });
     this.notes = element("ul", { class: "lxo-notes" });
     this.unanswered = element("p", { class: "lxo-unanswered", "aria-live": "polite" });
     this.root = element("div", { class: "lxo-card", role: "group", "aria-labelledby": id },
       element("div", { class: "lxo-head" }, this.title, element("div", { class: "lxo-state" }, this.statusIcon, this.status)),
-      this.problem, this.facts, this.linkPlace, this.actions, this.boxPlace, this.notes, this.unanswered);
+      this.problem, this.facts, this.linkPlace, this.actions, this.rememberPlace, this.boxPlace, this.notes, this.unanswered);
     el.append(this.root);
   }
 
@@ -382,6 +405,7 @@ class Card {
     this.drawPart(this.notes, card.notes, drawNotes);
     this.drawLink(card);
     this.drawActions(card.actions ?? []);
+    this.drawRemember(card.remember);
     this.drawBox(card.box);
     setText(this.unanswered, "");
     if (focused && !this.root.contains(page.activeElement)) {
@@ -429,6 +453,17 @@ class Card {
     if (wanted.some((button, at) => this.actions.children[at] !== button) || this.actions.children.length > wanted.length) {
       this.actions.replaceChildren(...wanted);
     }
+  }
+
+  drawRemember(remember) {
+    if (!remember) {
+      this.remember?.node.remove();
+      this.remember = null;
+      return;
+    }
+    this.remember ??= new Remember(this.send);
+    this.remember.update(remember);
+    if (!this.remember.node.isConnected) this.rememberPlace.append(this.remember.node);
   }
 
   drawBox(box) {

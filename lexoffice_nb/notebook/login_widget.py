@@ -62,6 +62,8 @@ class LoginWidget(anywidget.AnyWidget):
             self._greet(message.get("lang"))
         elif kind == "action":
             self._act(message.get("name"))
+        elif kind == "remember" and isinstance(message.get("on"), bool):
+            self.flow.want_remembered(message["on"])
         elif kind != self.flow.asks:
             return
         elif isinstance(given, str) and len(given) <= MESSAGE_LIMIT:
@@ -74,6 +76,10 @@ class LoginWidget(anywidget.AnyWidget):
             self.flow.confirm()
         elif name == "paste_instead":
             self.flow.paste_instead()
+        elif name == "use_account":
+            self.flow.use_account()
+        elif name == "refuse_account":
+            self.flow.refuse_account()
 
     def _greet(self, language: object) -> None:
         if self._language == "auto" and isinstance(language, str) and len(language) < 40 and pick(language):

@@ -81,6 +81,11 @@ class _Request:
         said = (value for name in ("sec-purpose", "purpose", "x-moz") for value in self.headers.get(name, ()))
         return any("prefetch" in value.lower() or "prerender" in value.lower() for value in said)
 
+    def is_visit(self) -> bool:
+        """Whether a person's tab comes here, and no page asks on its own (``Sec-Fetch-*``, Fetch Metadata)."""
+        expected = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+        return all(self.headers.get(name, [value]) == [value] for name, value in expected.items())
+
     def is_answer(self) -> bool:
         """Whether the query can be an authorization response (RFC 6749, sections 4.1.2 and 4.1.2.1)."""
         return any(name in ("code", "state", "error") for name, _ in parse_qsl(self.query, keep_blank_values=True))
@@ -382,6 +387,8 @@ class LoopbackListener:
             return 404
         if request.method != "GET":
             return 405
+        if not request.is_visit():
+            return 404
         if request.is_prefetch():
             return 503  # the code must not be used up by a guess; the real visit comes afterwards
         return 0 if request.is_answer() else 404

@@ -33,7 +33,8 @@ settings:
     %config LexofficeMagics.loopback = False
   Environment: LEXOFFICE_PROVIDER, LEXOFFICE_CLIENT_ID, LEXOFFICE_REDIRECT_URI;
   for secrets, which belong into no cell, LEXOFFICE_API_KEY and
-  LEXOFFICE_CLIENT_SECRET; where nobody is there to sign in to the sandbox,
+  LEXOFFICE_CLIENT_SECRET (both for the provider that LEXOFFICE_PROVIDER names,
+  or for one of the package where it is not set); where nobody is there to sign in to the sandbox,
   LEXOFFICE_SANDBOX_PERSON=demo."""
 _OPTIONS = ("provider", "issuer", "client_id", "redirect_uri")
 
@@ -60,7 +61,9 @@ class LexofficeMagics(Magics):
     language = Enum(("auto", *LANGUAGES), "auto", help="language of card and messages; auto: the browser's").tag(
         config=True
     )
-    store = Enum(("memory",), "memory", help="where tokens are kept").tag(config=True)
+    store = Enum(
+        ("memory", "file", "keyring"), "memory", help="where a sign-in is remembered; here it only sets the card's tick"
+    ).tag(config=True)
 
     @observe("language")
     def _speak(self, change: dict[str, Any]) -> None:
@@ -87,16 +90,18 @@ class LexofficeMagics(Magics):
     )
     @argument("--client-id", metavar="ID", help="client registered at the provider")
     @argument("--redirect-uri", metavar="URI", help="redirect URI registered at the provider")
-    @argument("--scope", nargs="+", metavar="S", help="scopes to ask for")
+    @argument("--scope", nargs="+", metavar="S", help="scopes to ask for; NAME comes before this option, not after it")
+    @argument("--profile", metavar="P", help="name of the account, beside others at the same provider")
     @argument("--terminal", action="store_true", help="print the link instead of showing a card")
     @argument("--force", action="store_true", help="begin anew: sign out the former session, overwrite a variable")
     @line_magic
     def lexoffice_login(self, line: str) -> None:
         """Sign in, and put an authenticated session into the notebook.
 
-        A card appears: open the login page, sign in, allow. Come back here afterwards; the card changes by
-        itself. Until then the session says "Nobody is signed in yet"; run the cell with it again afterwards. Running
-        this cell again is harmless.
+        In a notebook a card appears: open the login page, sign in, allow. Come back here afterwards; the card changes
+        by itself. Until then a cell that uses the session stops with "Nobody is signed in yet"; run it again
+        afterwards. In a terminal the link is printed, and the line ends when somebody is signed in. Running this again
+        is harmless.
 
         Examples::
 
@@ -107,13 +112,13 @@ class LexofficeMagics(Magics):
         arguments = read_line(self.lexoffice_login, line)
         if arguments.provider and arguments.issuer:
             raise UsageError(text("usage.provider_or_issuer"))
-        if arguments.issuer and "." not in arguments.issuer and looks_secret(arguments.issuer):
+        if arguments.issuer and not re.search("[.]|://", arguments.issuer) and looks_secret(arguments.issuer):
             raise LexofficeError("secret_in_cell")
         name = self._free_name(arguments.name, arguments)
         from lexoffice_nb.notebook.sign_in import login
         from lexoffice_nb.notebook.sign_in_request import refuse_unless_explicit
 
-        options: dict[str, Any] = {
+        options: dict[str, Any] = {"store": self.store} | {
             option: getattr(arguments, option) or getattr(self, option) or None for option in _OPTIONS
         }
         if arguments.provider:
@@ -123,13 +128,15 @@ class LexofficeMagics(Magics):
         session = login(
             name,
             **options,
-            scopes=arguments.scope or self.scopes,
+            scopes=[scope for given in arguments.scope or self.scopes for scope in given.split(",") if scope],
             api_key=arguments.api_key,
             terminal=arguments.terminal,
             force=arguments.force,
             loopback=self.loopback,
             port=self.port,
             language=self.language,
+            profile="default" if arguments.profile is None else arguments.profile,
+            tick=True,
         )
         self._shell.push({name: session}, interactive=True)
 
@@ -152,9 +159,11 @@ class LexofficeMagics(Magics):
         for session, names in signed_in.items():
             _say(", ".join(names))
             display(session)
-        for words in waiting:
+            self._say_where_it_is_kept(session)
+        kept = sign_in.kept_texts()
+        for words in (*waiting, *kept):
             _say(words)
-        if not signed_in and not waiting:
+        if not signed_in and not waiting and not kept:
             _say(text("status.none"))
 
     @no_var_expand
@@ -167,12 +176,18 @@ class LexofficeMagics(Magics):
         metavar="NAME",
         help="variable of the session (default: lexoffice)",
     )
+    @argument("--profile", metavar="P", help="account that is remembered on this machine, instead of a variable")
     @line_magic
     def lexoffice_logout(self, line: str) -> None:
-        """Sign out: revoke the tokens at the provider, forget them here, and drop the variable."""
-        name = read_line(self.lexoffice_logout, line).name
+        """Sign out: revoke the tokens at the provider, forget them here and where they were kept, drop the variable."""
+        arguments = read_line(self.lexoffice_logout, line)
+        name = arguments.name
         from lexoffice_nb.notebook import sign_in
 
+        if arguments.profile is not None:
+            for words in sign_in.sign_out_profile(arguments.profile):
+                _say(words)
+            return
         session = sign_in.session_named(name) or self._sessions().get(name)
         if session is None:
             others = self._names_in_use()
@@ -191,6 +206,14 @@ class LexofficeMagics(Magics):
             _say(text("logout.done.key" if was_key else "logout.done", name=name))
         if was_signed_in and (url := session.end_session_url):
             _show_link(url)
+
+    def _say_where_it_is_kept(self, session: LexofficeSession) -> None:
+        """Says it in a terminal, where a session is one line; in a notebook it is a row of the receipt."""
+        if getattr(self._shell, "kernel", None) is None:
+            labels = [text(f"receipt.{row}") for row in ("profile", "kept", "remembered")]
+            for row in session.receipt().rows():
+                if row.label in labels:
+                    _say(f"{row.label}: {row.value}")
 
     def _names_in_use(self) -> list[str]:
         """Gives the names of what is signed in or waits."""
@@ -304,7 +327,7 @@ def unload(shell: InteractiveShell) -> None:
     """Takes the magics away again, with all that they left behind."""
     for magics in [c for c in shell.configurables if isinstance(c, LexofficeMagics)]:
         magics.leave()
-        completion.unregister(shell, LexofficeMagics)
+        completion.unregister(shell)
         shell.configurables.remove(magics)
         for kind, functions in magics.magics.items():
             registered = shell.magics_manager.magics[kind]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lexoffice_nb.errors import DiscoveryError, SandboxError
 from lexoffice_nb.oauth.presets import preset, source_of, unverified_issuers
 from lexoffice_nb.oauth.provider import Provider
+from lexoffice_nb.oauth.token_store import DEFAULT_PROFILE, Account
 from lexoffice_nb.oauth.transport import Origin
 from lexoffice_nb.receipt import provider_title
 from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
     from lexoffice_nb.errors import LexofficeError
+    from lexoffice_nb.oauth.token_store import StoreName
     from lexoffice_nb.oauth.tokens import Secret
 
 LONGEST_HOST = 253  # a host is shown whole: its end says whose it is
@@ -31,6 +33,7 @@ class SignInRequest:
     api_key: bool = False
     loopback: bool = True
     port: int = 0
+    profile: str = DEFAULT_PROFILE
 
     @property
     def at_sandbox(self) -> bool:
@@ -40,7 +43,9 @@ class SignInRequest:
     @property
     def unverified(self) -> bool:
         """Whether nobody knows if the provider is in service: a person has to confirm it, however it is spelt."""
-        return self.host.rstrip(".") in {Origin.of(issuer).host for issuer in unverified_issuers()}
+        entry = {} if self.issuer else Provider.preset(self.provider)
+        hosts = {self.host, Origin.of(entry.get("authorization_endpoint", "")).host}
+        return any(host.rstrip(".") in {Origin.of(i).host for i in unverified_issuers()} for host in hosts)
 
     @property
     def confidential(self) -> bool:
@@ -56,6 +61,23 @@ class SignInRequest:
         """Whether another request is of the same client at the same provider, coming back to the same place."""
         mine, theirs = (replace(request, scopes=()) for request in (self, other))
         return mine == theirs and not self.api_key
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What is to become of a sign-in beyond this kernel.
+
+    Attributes:
+        store: where it is to be kept; memory: only here, unless the person ticks otherwise.
+        tick: that `store` only sets the tick, so that nothing is kept that no person has seen it on.
+        fresh: whether what is kept is not to be used, since a new sign-in is wanted.
+        before: whose account the variable had until now.
+    """
+
+    store: StoreName = "memory"
+    tick: bool = False
+    fresh: bool = False
+    before: Account = field(default_factory=Account)
 
 
 @dataclass(frozen=True)

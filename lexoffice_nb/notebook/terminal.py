@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from lexoffice_nb.errors import DiscoveryError, LexofficeError, LoginError, SignedOut, shielded
 from lexoffice_nb.notebook.environment import setting
-from lexoffice_nb.notebook.sign_in_request import check_provider, provider_shown, unconfirmed
+from lexoffice_nb.notebook.sign_in_request import LONGEST_HOST, check_provider, provider_shown, unconfirmed
 from lexoffice_nb.notebook.terminal_reader import Wake, read_secret_line
 from lexoffice_nb.oauth.callback import LIMIT
 from lexoffice_nb.oauth.tokens import Secret
-from lexoffice_nb.oauth.transport import Origin
+from lexoffice_nb.oauth.transport import Origin, is_loopback
 from lexoffice_nb.receipt import labelled, scope_lines
-from lexoffice_nb.texts import text
+from lexoffice_nb.texts import from_server, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 SANDBOX_PERSON = "LEXOFFICE_SANDBOX_PERSON"
 # Asks for one line without showing it; None if the wake came first.
 Read: TypeAlias = "Callable[[str, Wake], Secret | None]"
+# The words that let a sign-in go on, in each language: whoever reads German may answer in English.
+_GO_ON = {
+    "confirmation": ("yes", "y", "ja", "j"),
+    "port": ("paste", "einfügen", "einfuegen"),
+    "account": ("yes", "y", "ja", "j"),
+}
 
 
 def sign_in_terminal(flow: LoginFlow, read: Read | None = None) -> LexofficeSession:
@@ -45,6 +51,10 @@ def sign_in_terminal(flow: LoginFlow, read: Read | None = None) -> LexofficeSess
         flow.prepare()
         _converse(flow, read)
         finished = True
+    except KeyboardInterrupt as interrupt:
+        # It stops the cell all the same; what IPython shows of it is one line, instead of all our frames.
+        vars(interrupt)["_render_traceback_"] = lambda: [text("terminal.stopped")]
+        raise
     finally:
         if not finished:
             flow.close()
@@ -58,7 +68,7 @@ def _converse(flow: LoginFlow, read: Read) -> None:
     """Asks until somebody is signed in; says what was wrong with an answer, pasted or caught, once."""
     link = told = None
     while flow.state != "signed_in":
-        if flow.state == "waiting" and flow.asks in ("confirmation", "port"):
+        if flow.state == "waiting" and flow.asks in _GO_ON:
             _decide(flow, read)
             continue
         if flow.state == "closed":
@@ -80,15 +90,18 @@ def _decide(flow: LoginFlow, read: Read) -> None:
     if flow.asks == "confirmation":
         problem: LexofficeError = DiscoveryError("provider_not_confirmed", host=flow.request.host)
         asked: LexofficeError = unconfirmed(flow.request)
-        word, go_on = "yes", flow.confirm
+        go_on = flow.confirm
+    elif flow.asks == "account":
+        problem = asked = flow.another_account()
+        go_on = flow.use_account_now
     else:
         problem = asked = flow.problem or LoginError("internal", where="port")
-        word, go_on = "paste", flow.paste_instead
+        go_on = flow.paste_instead
     _say(f"{asked.what()}\n→ {asked.next()}")
     with Wake() as wake:
         line = read(text(f"terminal.{flow.asks}"), wake)
     said = line.reveal().strip().lower() if line else ""
-    if said == word:
+    if said in _GO_ON[str(flow.asks)]:
         go_on()
     elif flow.asks == "port":
         flow.again()
@@ -124,12 +137,14 @@ def sign_in_alone(flow: LoginFlow) -> LexofficeSession:
     person = setting(SANDBOX_PERSON) if flow.request.at_sandbox and not flow.request.api_key else None
     try:
         check_provider(flow.request)
-        if not (flow.has_key or person):
+        if not (flow.has_key or person or flow.may_be_remembered):
             raise SignedOut("signed_out_no_person")
         flow.prepare()
         if person and flow.state == "waiting":
             flow.answer(_scripted(flow.link, person))
         problem = None if flow.state == "signed_in" else flow.problem or SignedOut("signed_out_no_person")
+        if flow.state == "waiting" and flow.asks == "account":
+            problem = flow.another_account()
     finally:
         if flow.state != "signed_in":
             flow.close()
@@ -168,29 +183,41 @@ def _show_link(flow: LoginFlow) -> None:
     asked = scope_lines(flow.request.scopes or flow.provider.scopes)
     _say(text("terminal.open", provider=provider, host=flow.host))
     _say(f"\n    {flow.link}\n")
-    _say(text("terminal.scopes", scopes=", ".join(line.text for line in asked)))
+    if flow.provider.code_goes_to:
+        _say(text("terminal.code_goes_to", host=from_server(flow.provider.code_goes_to, LONGEST_HOST)))
+    if asked:
+        _say(text("terminal.scopes", scopes=", ".join(line.text for line in asked)))
+    if not flow.request.at_sandbox:
+        _say(text("terminal.error_page"))
 
 
 def _ask(flow: LoginFlow, read: Read, told: LexofficeError | None) -> None:
     """Reads one line and hands it on; what happens meanwhile, such as a caught callback, ends the reading."""
     asks = str(flow.asks)
-    prompt = "terminal.prompt.only" if asks == "callback" else f"terminal.{asks}.prompt"
-    if flow.listening and asks == "callback":
-        prompt = "terminal.kernel" if read is read_kernel else "terminal.prompt"
     with Wake() as wake:
 
         def look(_: object = None) -> None:
-            if flow.state in ("signed_in", "closed") or flow.problem not in (None, told):
+            if flow.state in ("signed_in", "closed") or flow.candidate or flow.problem not in (None, told):
                 wake.set()
 
         flow.observe(look, names="version")
         try:
             look()  # for what happened before anybody observed
-            line = None if wake.is_set() else read(text(prompt), wake)
+            line = None if wake.is_set() else read(text(_prompt(flow, asks, read)), wake)
         finally:
             flow.unobserve(look, names="version")
-    if line is not None:
+    if line is not None and asks == "callback" and read is read_kernel and flow.listening and not line.reveal().strip():
+        _say(text("terminal.kernel.early"))  # Enter is how one goes on there; nothing was meant to be pasted
+    elif line is not None:
         {"key": flow.try_key, "client_secret": flow.take_client_secret}.get(asks, flow.answer)(line)
+
+
+def _prompt(flow: LoginFlow, asks: str, read: Read) -> str:
+    if asks != "callback":
+        return f"terminal.{asks}.prompt"
+    if flow.listening:
+        return "terminal.kernel" if read is read_kernel else "terminal.prompt"
+    return "terminal.prompt.only" if is_loopback(flow.redirect_uri) else "terminal.prompt.own"
 
 
 @shielded

@@ -48,7 +48,7 @@ class Expected:
     whole: bool = False
 
 
-def state_of(pasted: str) -> str:
+def state_of(pasted: str, *, caught: bool = False) -> str:
     """Gives the `state` in a callback URL, as it was pasted or caught, to find the attempt that it belongs to.
 
     It is cleaned as `read_callback` does, but nothing else about the URL is checked. Empty where there is none, where
@@ -57,7 +57,8 @@ def state_of(pasted: str) -> str:
     if len(pasted) > LIMIT:
         return ""
     try:
-        pairs = parse_qsl(urlsplit(clean(pasted)).query, max_num_fields=MOST_PARAMETERS)
+        url = pasted if caught else clean(pasted)
+        pairs = parse_qsl(urlsplit(url).query, max_num_fields=MOST_PARAMETERS)
     except ValueError:
         return ""
     states = [value for name, value in pairs if name == "state"]
@@ -210,7 +211,9 @@ def _check_state(parameters: Mapping[str, str], expected: Expected) -> None:
     if not state:
         raise StateMismatch("state_missing")
     if not hmac.compare_digest(state.encode("utf-8", "replace"), expected.state.encode()):
-        if stranger := _stranger(parameters.get("iss", ""), expected.issuer):
+        # Any page can have a browser ask for a caught one, and so write whatever it likes onto the card.
+        stranger = "" if expected.caught else _stranger(parameters.get("iss", ""), expected.issuer)
+        if stranger:
             raise StateMismatch("state_other_provider", host=stranger)
         raise StateMismatch("state_mismatch")
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
-import stat
 from typing import TYPE_CHECKING
 
 from lexoffice_nb.errors import DiscoveryError, LoginError, shielded
+from lexoffice_nb.oauth import private_file
 from lexoffice_nb.oauth.transport import fetch
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ _FILE_LIMIT = 4096
 _ANSWER_LIMIT = 4096
 _ISSUER = re.compile(r"http://127\.0\.0\.1:([1-9][0-9]{0,4})")
 _SECRET = re.compile(r"[0-9a-f]{64}")
-_READ_OR_WRITE = 0o077
-_WRITE = 0o022
 
 
 @shielded
@@ -41,43 +38,16 @@ def proven_issuer(address_file: Path) -> str:
         DiscoveryError: `sandbox_not_running` if there is none, or it is not certain that it is this user's own.
     """
     try:
-        _check_folder(address_file.parent)
+        private_file.check_folder(address_file.parent)
         # The address is no secret: what counts is that nobody else can write it, in a folder that is closed to them.
-        issuer = _issuer_in(_read(address_file, forbidden=_WRITE))
-        secret = _read(address_file.with_name(SECRET_FILE), forbidden=_READ_OR_WRITE)
+        issuer = _issuer_in(private_file.read(address_file, _FILE_LIMIT, forbidden=private_file.WRITE).decode("utf-8"))
+        secret = private_file.read(address_file.with_name(SECRET_FILE), _FILE_LIMIT).decode("utf-8")
         if not _SECRET.fullmatch(secret):
             raise ValueError("no secret")
         _challenge(issuer, secret)
     except (OSError, ValueError, RecursionError, LoginError):
         raise DiscoveryError("sandbox_not_running") from None
     return issuer
-
-
-def _check_folder(folder: Path) -> None:
-    state = folder.lstat()
-    if not stat.S_ISDIR(state.st_mode):
-        raise ValueError("a link, or no folder")
-    _check_private(state, _READ_OR_WRITE)
-
-
-def _check_private(state: os.stat_result, forbidden: int) -> None:
-    if os.name == "posix" and (state.st_uid != os.getuid() or stat.S_IMODE(state.st_mode) & forbidden):
-        raise ValueError("not this user's own")
-
-
-def _read(path: Path, forbidden: int) -> str:
-    # Opened first and looked at then, so that nothing can be put in its place between the two; without waiting, since
-    # it could be a pipe.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        state = os.fstat(file.fileno())
-        if not stat.S_ISREG(state.st_mode):
-            raise ValueError("no regular file")
-        _check_private(state, forbidden)
-        content = file.read(_FILE_LIMIT + 1)
-    if len(content) > _FILE_LIMIT:
-        raise ValueError("too long")
-    return content.decode("utf-8")
 
 
 def _issuer_in(text: str) -> str:

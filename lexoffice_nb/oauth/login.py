@@ -177,10 +177,18 @@ class LexofficeLogin:
         return max(lives, default=0.0)
 
     @shielded
-    def begun_at(self, callback_url: Secret) -> datetime | None:
+    def begun_at(self, callback_url: Secret, *, caught: bool = False) -> datetime | None:
         """Gives when the login URL was made that a callback answers; None if it is none of this sign-in's."""
-        attempt = self._attempt_of(callback_url)
+        attempt = self._attempt_of(callback_url, caught=caught)
         return attempt.begun_at if attempt else None
+
+    def retire(self) -> None:
+        """Ends it for good: no login URL is good any more, and no secret is kept; only when each was made."""
+        with self._lock:
+            for attempt in self._attempts:
+                attempt.used, attempt.verifier, attempt.nonce = True, Secret(""), ""
+            self.tokens, self._doubted = None, None
+            self.endpoint = replace(self.endpoint, client_secret=None)
 
     @shielded
     def handle_callback(self, callback_url: Secret | str, *, caught: bool = False) -> TokenSet:
@@ -212,9 +220,9 @@ class LexofficeLogin:
         log.debug("signed in")
         return self.tokens
 
-    def _attempt_of(self, callback_url: Secret) -> _Attempt | None:
+    def _attempt_of(self, callback_url: Secret, *, caught: bool) -> _Attempt | None:
         """Finds the login URL that a callback answers. Each state is compared, in constant time."""
-        state = callback.state_of(callback_url.reveal()).encode("utf-8", "replace")
+        state = callback.state_of(callback_url.reveal(), caught=caught).encode("utf-8", "replace")
         found = [a for a in tuple(self._attempts) if hmac.compare_digest(a.state.encode(), state)]
         return found[0] if found else None
 
@@ -224,7 +232,7 @@ class LexofficeLogin:
             if not self._attempts:
                 raise CallbackError("no_login_url")
             # With none of its own, the newest one says what is wrong with it.
-            attempt = self._attempt_of(callback_url) or self._attempts[-1]
+            attempt = self._attempt_of(callback_url, caught=caught) or self._attempts[-1]
             expected = callback.Expected(
                 redirect_uri=self.redirect_uri,
                 authorization_endpoint=self.provider.authorization_endpoint,

@@ -14,11 +14,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 from lexoffice_nb.errors import DiscoveryError, LoginError
 from lexoffice_nb.oauth.transport import Origin, fetch, is_allowed
+from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 METADATA_LIMIT = 256 * 1024
+LONGEST_HOST = 260  # with a port
 KEPT_SECONDS = 3600.0
 OPENID_SUFFIX = "/.well-known/openid-configuration"
 OAUTH_INFIX = "/.well-known/oauth-authorization-server"
@@ -74,7 +76,13 @@ def metadata_of(issuer: str, metadata_url: str | None = None) -> Mapping[str, An
                 _kept[key] = (time.monotonic(), kept)
         return MappingProxyType(json.loads(kept))
     except RecursionError:  # what could be read once may be too deep where a program is deep itself
-        raise DiscoveryError("metadata_not_json", host=Origin.of(issuer).host) from None
+        raise DiscoveryError("metadata_not_json", host=shown(issuer)) from None
+
+
+def shown(issuer: str) -> str:
+    """Gives an issuer as errors name it: its host whole, with the port and the path where they matter."""
+    origin = str(Origin.of(issuer)).partition("://")[2]
+    return from_server(origin, LONGEST_HOST) + from_server(urlsplit(issuer).path.rstrip("/"))
 
 
 def forget_metadata(issuer: str | None = None) -> None:
@@ -104,6 +112,8 @@ def _standard_urls(issuer: str) -> tuple[str, str]:
 
 def _documents(issuer: str, metadata_url: str | None) -> list[dict[str, Any]]:
     """Reads both documents. One is enough: where the other should be, servers answer with anything."""
+    if "/.well-known/" in issuer:
+        raise DiscoveryError("issuer_description", host=shown(issuer))
     documents: list[dict[str, Any]] = []
     problem = None
     for url in (metadata_url,) if metadata_url else _standard_urls(issuer):
@@ -115,12 +125,12 @@ def _documents(issuer: str, metadata_url: str | None) -> list[dict[str, Any]]:
                 raise
             problem = problem or error
     if not documents:
-        raise problem or DiscoveryError("no_metadata", host=Origin.of(issuer).host)
+        raise problem or DiscoveryError("no_metadata", host=shown(issuer))
     return documents
 
 
 def _read_document(url: str, issuer: str) -> dict[str, Any] | None:
-    host = Origin.of(issuer).host
+    host = shown(issuer)
     try:
         answer = fetch("GET", url, stage="discovery", limit=METADATA_LIMIT)
     except LoginError as error:
@@ -136,7 +146,8 @@ def _read_document(url: str, issuer: str) -> dict[str, Any] | None:
     if not isinstance(document, dict):
         raise DiscoveryError("metadata_not_json", host=host)
     if document.get("issuer") != issuer:
-        raise DiscoveryError("issuer_differs", host=host)
+        said = document.get("issuer")
+        raise DiscoveryError("issuer_differs", host=host, said=from_server(said) if isinstance(said, str) else "–")
     return document
 
 
@@ -146,7 +157,7 @@ def fields_of(metadata: Mapping[str, Any], issuer: str) -> dict[str, Any]:
     Raises:
         DiscoveryError: if an endpoint is missing, or may not be used.
     """
-    host = Origin.of(issuer).host
+    host = shown(issuer)
     endpoints: dict[str, str] = {}
     for name in ENDPOINTS:
         url = metadata.get(name)

@@ -7,6 +7,7 @@ a line that somebody added to a file (`docs/add_a_provider.md` has the keys).
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 import os
 import re
@@ -29,7 +30,34 @@ Source = Literal["shipped", "user", "notebook"]
 FILE_LIMIT = 256 * 1024
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _PLACE = re.compile(r"(line \d+, column \d+|end of document)\)$")
-_SECRET_KEYS = frozenset({"client_secret", "api_key", "access_token", "refresh_token", "password"})
+_PLACES = frozenset({*ENDPOINTS, "api_base", "key_page"})
+# What people call a secret, in small letters and without - and _. What one does with it depends on which it is.
+_CLIENT_SECRETS = frozenset(
+    {"apisecret", "appsecret", "clientpassword", "clientsecret", "consumersecret", "passphrase", "password", "secret"}
+)
+_KEYS_AND_TOKENS = frozenset(
+    {
+        "accesstoken",
+        "apikey",
+        "apitoken",
+        "bearer",
+        "idtoken",
+        "key",
+        "privatekey",
+        "refreshtoken",
+        "secretkey",
+        "token",
+    }
+)
+# What tomllib says of the commonest mistakes; its other words are for programmers.
+_NO_QUOTES = (
+    "Invalid value",
+    "Unterminated string",
+    'Expected "',
+    "Illegal character '\\n'",
+    "Illegal character '\\r'",
+)
+_NO_SIGN = ("Expected '='", "Expected ']", "Unclosed array", "Unclosed inline table", "Invalid statement")
 
 
 @dataclass(frozen=True)
@@ -51,7 +79,7 @@ def names() -> tuple[str, ...]:
     own: dict[str, Any] = {}
     with contextlib.suppress(DiscoveryError):
         own = _own()
-    tables = (name for name, entry in own.items() if _NAME.fullmatch(name) and isinstance(entry, dict))
+    tables = (name for name, entry in own.items() if _NAME.fullmatch(name) and _is_entry(entry))
     return (*_shipped(), *(name for name in tables if name not in _shipped()))
 
 
@@ -62,19 +90,55 @@ def preset(name: str) -> Preset:
     Raises:
         DiscoveryError: `unknown_provider`; or, if it is the person's own, what is wrong with the file or the entry.
     """
-    ships, own = _shipped().get(name), None
+    ships, everything = _shipped().get(name), dict[str, Any]()
     try:
-        own = _own().get(name)
+        everything = _own()
     except DiscoveryError:
         if ships is None:
             raise
+    own = everything.get(name)
     if own is not None and ships is not None:
         raise DiscoveryError("user_provider_shipped", name=name, path=user_file())
     if ships is not None:
         return Preset(name, ships, "shipped")
     if own is None:
-        raise DiscoveryError("unknown_provider", name=from_server(name, 60), known=", ".join(names()))
+        raise _unknown(name, everything)
     return Preset(name, _checked(name, own), "user")
+
+
+def _unknown(name: str, own: Mapping[str, Any]) -> DiscoveryError:
+    """Says why there is no entry of a name: it is in none of the files, or the person's own has it in another way."""
+    path, shown = user_file(), from_server(name, 60)
+    for dotted in _dotted(own):
+        if name in (dotted, dotted.replace(".", "-"), dotted.replace(".", "_")):
+            return _no_dots(dotted)
+    if stray := [key for key in own if key in _CHECKS and not isinstance(own[key], dict)]:
+        return DiscoveryError("user_providers_no_table", path=path, key=stray[0], name=shown)
+    known = ", ".join(names())
+    if near := difflib.get_close_matches(name, names(), 1):
+        return DiscoveryError("unknown_provider_near", name=shown, near=near[0], known=known, path=path)
+    return DiscoveryError("unknown_provider", name=shown, known=known, path=path)
+
+
+def _is_entry(entry: object) -> bool:
+    """Whether it is a table with values of its own: of `[my.company]`, TOML makes a table `my` that has none."""
+    return isinstance(entry, dict) and (not entry or not all(isinstance(value, dict) for value in entry.values()))
+
+
+def _dotted(own: Mapping[str, Any]) -> list[str]:
+    """Gives the names with a dot, of which TOML makes a table in a table."""
+    return [
+        f"{outer}.{inner}"
+        for outer, entry in own.items()
+        if isinstance(entry, dict)
+        for inner, value in entry.items()
+        if isinstance(value, dict) and inner not in _CHECKS
+    ]
+
+
+def _no_dots(name: str) -> DiscoveryError:
+    shown = from_server(name, 60)
+    return DiscoveryError("user_provider_dotted", name=shown, path=user_file(), better=shown.replace(".", "-"))
 
 
 def source_of(issuer: str) -> Source:
@@ -108,21 +172,29 @@ def _shipped() -> dict[str, dict[str, Any]]:
 
 def _own() -> dict[str, Any]:
     """Reads the person's file each time: it is small, and somebody is just editing it."""
-    path = user_file()
+    path, content = user_file(), ""
+    code = "user_providers_unreadable"
     try:
-        return tomllib.loads(_content(path).decode("utf-8-sig"))
+        content = _content(path).decode("utf-8-sig")
+        return tomllib.loads(content)
     except FileNotFoundError:
         return {}
     except tomllib.TOMLDecodeError as error:
         place = _PLACE.search(str(error))  # the rest can name what stands there
         reason = place[1] if place else "TOML"
+        if place and str(error).startswith(_NO_QUOTES):
+            code = "user_providers_quotes"
+        elif place and str(error).startswith(_NO_SIGN):
+            code = "user_providers_sign"
     except UnicodeDecodeError:
         reason = "UTF-8"
     except (ValueError, RecursionError):  # a number without end, tables in tables without end
         reason = "TOML"
     except OSError as error:
         reason = error.strerror or type(error).__name__
-    raise DiscoveryError("user_providers_unreadable", path=path, reason=reason)
+    number = re.match(r"line (\d+)", reason)
+    line = number[1] if number else content.rstrip().count("\n") + 1
+    raise DiscoveryError(code, path=path, reason=reason, line=line)
 
 
 def _content(path: Path) -> bytes:
@@ -131,6 +203,8 @@ def _content(path: Path) -> bytes:
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags)
     try:
+        if _others_write(path.parent.stat()):
+            raise DiscoveryError("user_providers_writable", path=path.parent)
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise DiscoveryError("user_providers_unreadable", path=path, reason="–")
@@ -185,10 +259,14 @@ def _are_texts(value: object) -> bool:
     return isinstance(value, list) and all(_is_text(item) and " " not in item for item in value)
 
 
-def _one_of(*choices: str) -> Callable[[object], bool]:
-    return lambda value: value in choices
+def _one_of(key: str) -> Callable[[object], bool]:
+    return lambda value: value in _CHOICES[key]
 
 
+_CHOICES = {
+    "client_authentication": ("none", "client_secret_basic", "client_secret_post"),
+    "client_secret_encoding": ("form", "raw"),
+}
 _CHECKS: dict[str, Callable[[object], bool]] = {
     "title": _is_text,
     "based_on": _is_text,
@@ -203,8 +281,8 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "api_base": _is_url,
     "key_page": _is_url,
     "client_id": _is_text,
-    "client_authentication": _one_of("none", "client_secret_basic", "client_secret_post"),
-    "client_secret_encoding": _one_of("form", "raw"),
+    "client_authentication": _one_of("client_authentication"),
+    "client_secret_encoding": _one_of("client_secret_encoding"),
     "openid": lambda value: isinstance(value, bool),
     "scopes": _are_texts,
     "redirect_uri": _is_url,
@@ -218,20 +296,37 @@ def _checked(name: str, entry: object) -> dict[str, Any]:
         raise DiscoveryError("user_provider_name", name=from_server(name, 60), path=user_file())
     for key, value in entry.items():
         shown = from_server(key, 40)
-        if key in _SECRET_KEYS:
-            raise DiscoveryError("user_provider_secret", name=name, key=shown, path=user_file())
+        plain = re.sub("[-_]", "", key.lower())
+        if plain in _CLIENT_SECRETS | _KEYS_AND_TOKENS:
+            code = "user_provider_secret" if plain in _CLIENT_SECRETS else "user_provider_api_key"
+            raise DiscoveryError(code, name=name, key=shown, path=user_file())
+        if key not in _CHECKS and isinstance(value, dict):
+            raise _no_dots(f"{name}.{key}")
         if key not in _CHECKS:
-            raise DiscoveryError("user_provider_key", name=name, key=shown, known=", ".join(_CHECKS))
+            raise DiscoveryError("user_provider_key", name=name, key=shown, known=", ".join(_CHECKS), path=user_file())
         if not _CHECKS[key](value):
-            raise DiscoveryError("user_provider_value", name=name, key=shown, path=user_file())
+            raise _bad_value(name, key)
     values = {**_base(name, entry), "title": name, **entry}
     values.pop("based_on", None)
     both = "authorization_endpoint" in values and "token_endpoint" in values
     if "issuer" not in values and not (both and "api_base" in values):
         raise DiscoveryError("user_provider_incomplete", name=name, path=user_file())
     if key := _misleading(values):
-        raise DiscoveryError("user_provider_value", name=name, key=key, path=user_file())
+        raise DiscoveryError("user_provider_nearer", name=name, key=key, path=user_file())
+    if values.get("openid") and "issuer" not in values:  # whom would an ID token have to be from?
+        raise DiscoveryError("user_provider_openid", name=name, path=user_file())
     return values
+
+
+def _bad_value(name: str, key: str) -> DiscoveryError:
+    """Says what a key takes instead of what it has."""
+    kinds: dict[Callable[[object], bool], str] = {_is_text: "text", _is_url: "value", _are_texts: "list"}
+    code = {"openid": "switch", "resource": "addresses", "based_on": "choice"}.get(key) or kinds.get(
+        _CHECKS[key], "choice"
+    )
+    choices = _CHOICES.get(key) or [base for base in _shipped() if _is_base(base)]
+    listed = ", ".join(choices)
+    return DiscoveryError(f"user_provider_{code}", name=name, key=key, path=user_file(), choices=listed)
 
 
 def _misleading(values: Mapping[str, Any]) -> str:
@@ -244,8 +339,7 @@ def _misleading(values: Mapping[str, Any]) -> str:
     for key in ("metadata_url", "api_base", "key_page"):
         if values.get(key, "").startswith("http:") and not is_loopback(root):
             return key
-    # Whom would an ID token have to be from?
-    return "openid" if values.get("openid") and "issuer" not in values else ""
+    return ""
 
 
 def _base(name: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -253,8 +347,14 @@ def _base(name: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
     base = entry.get("based_on")
     if base is None:
         return {}
-    values = _shipped().get(base)
-    if values is None or "address_file" in values or "unverified" in values:
-        raise DiscoveryError("user_provider_value", name=name, key="based_on", path=user_file())
-    # An issuer of its own is to be discovered, and not to be overridden by another provider's endpoints.
-    return {key: value for key, value in values.items() if not ("issuer" in entry and key in ENDPOINTS)}
+    if not _is_base(base):
+        raise _bad_value(name, "based_on")
+    values = _shipped()[base]
+    # With any address of its own it is another place: none of the base's is to get its tokens and secrets.
+    elsewhere = not entry.keys().isdisjoint(("issuer", *ENDPOINTS))
+    return {key: value for key, value in values.items() if not (elsewhere and key in _PLACES)}
+
+
+def _is_base(name: str) -> bool:
+    values = _shipped().get(name, {"unverified": True})
+    return "address_file" not in values and "unverified" not in values

@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 from lexoffice_nb.errors import DiscoveryError
 from lexoffice_nb.oauth import presets
 from lexoffice_nb.oauth.local_address import proven_issuer
-from lexoffice_nb.oauth.metadata import ENDPOINTS, fields_of, metadata_of, speaks_for_us
+from lexoffice_nb.oauth.metadata import ENDPOINTS, fields_of, metadata_of, shown, speaks_for_us
 from lexoffice_nb.oauth.transport import Origin, is_allowed, is_loopback
 
 if TYPE_CHECKING:
@@ -128,14 +128,15 @@ class Provider:
         Raises:
             DiscoveryError: if it does not answer, or what it answers is not to be believed.
         """
-        host = Origin.of(issuer).host
+        host = shown(issuer)
         if not is_allowed(issuer) or urlsplit(issuer).query or urlsplit(issuer).fragment:
             raise DiscoveryError("issuer_not_allowed", host=host)
         if metadata_url is not None and not is_allowed(metadata_url, named_by=issuer):
             raise DiscoveryError("endpoint_not_allowed", host=host, endpoint="metadata_url")
         overrides = {key: settings[key] for key in ENDPOINTS if settings.get(key) is not None}
         found = fields_of({**metadata_of(issuer, metadata_url), **overrides}, issuer)
-        return cls(**{"name": name or host, "title": title or host, **found, **settings})
+        usual = Origin.of(issuer).host
+        return cls(**{"name": name or usual, "title": title or usual, **found, **settings})
 
     @classmethod
     def named(cls, name: str, *, confirmed: bool = False) -> Provider:

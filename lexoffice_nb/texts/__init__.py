@@ -70,6 +70,11 @@ def clock(moment: datetime) -> str:
     return here.strftime("%H:%M") if here.date() == today else here.strftime(text("date_and_time"))
 
 
+def day(moment: datetime) -> str:
+    """Gives a moment's day as a person reads it, in the machine's time zone."""
+    return moment.astimezone().strftime(text("date"))
+
+
 def from_server(value: object, limit: int = FROM_SERVER_LIMIT) -> str:
     """Makes text that came from outside harmless to show: short, printable, and with nothing a front end would link.
 

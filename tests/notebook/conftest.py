@@ -15,6 +15,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from lexoffice_nb.notebook.environment import forget_secrets
 from lexoffice_nb.notebook.login_flow import LoginFlow
 from lexoffice_nb.notebook.sign_in_request import GivenSecrets, SignInRequest
 from lexoffice_nb.sandbox import Sandbox, SandboxSettings, process
@@ -101,6 +102,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, homes: dict[str, str]) -
     use_language(None)
     yield
     use_language(None)
+    forget_secrets()  # those of the environment, which are taken out of it
 
 
 @pytest.fixture

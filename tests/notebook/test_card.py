@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PARTS = {
     *("kind", "version", "lang", "state", "title", "status", "rows", "scopes"),
-    *("link", "box", "problem", "notes", "actions", "texts"),
+    *("link", "box", "remember", "problem", "notes", "actions", "texts"),
 }
 
 
@@ -78,7 +78,7 @@ def test_an_issuer_is_never_called_sandbox(new_flow: Callable[..., LoginFlow], b
     found = new_flow(issuer=box.url, client_id="lexoffice-nb")
     found.prepare()
     found.provider = replace(found.provider, name="sandbox", title="sandbox")
-    assert card(found)["title"] == "Sign in – sandbox"
+    assert card(found)["title"] == "Sign in – sandbox (chosen by this notebook)"
 
 
 def test_a_shipped_provider_has_its_title_before_it_is_found(new_flow: Callable[..., LoginFlow]) -> None:

@@ -131,6 +131,7 @@ def test_with_the_secret_of_the_environment_the_whole_sign_in_works(
 ) -> None:
     loaded.kernel = SimpleNamespace(_allow_stdin=True)
     monkeypatch.setenv("LEXOFFICE_CLIENT_SECRET", partner.partner_client.secret)
+    monkeypatch.setenv("LEXOFFICE_PROVIDER", NAME)
     before = len(partner.requests)
     loaded.run_line_magic("lexoffice_login", f"--provider {NAME}")
     flow = sign_in._sign_ins["lexoffice"].flow
@@ -389,6 +390,22 @@ def test_the_secret_of_the_keyring_signs_in_and_a_locked_one_is_named(
 
 
 # --- where it never goes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("named", [None, "lexware", "sandbox"])
+def test_the_secret_of_the_environment_is_for_the_provider_that_the_environment_names(
+    loaded: InteractiveShell, partner: Sandbox, monkeypatch: pytest.MonkeyPatch, named: str | None
+) -> None:
+    loaded.kernel = SimpleNamespace(_allow_stdin=True)
+    monkeypatch.setenv("LEXOFFICE_CLIENT_SECRET", partner.partner_client.secret)
+    monkeypatch.setenv("LEXOFFICE_API_KEY", "a-key-for-another-place")
+    if named:
+        monkeypatch.setenv("LEXOFFICE_PROVIDER", named)
+    loaded.run_line_magic("lexoffice_login", f"--provider {NAME}")
+    flow = sign_in._sign_ins["lexoffice"].flow
+    eventually(lambda: flow.state == "waiting")
+    assert flow.asks == "client_secret"
+    assert (flow._secrets.client_secret, flow._secrets.api_key) == (None, None)
 
 
 @pytest.mark.parametrize("methods", [None, ["client_secret_basic"], ["client_secret_post"]])

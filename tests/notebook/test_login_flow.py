@@ -242,8 +242,8 @@ def test_a_taken_port_is_named_and_again_works_when_it_is_free(new_flow: Callabl
         flow.prepare()
         assert (flow.state, flow.asks, code_of(flow), flow.link) == ("waiting", "port", "port_taken", "")
     flow.again()
-    eventually(lambda: flow.link)
-    assert (flow.state, flow.asks, flow.problem) == ("waiting", "callback", None)
+    eventually(lambda: flow.state == "waiting")
+    assert (flow.asks, flow.problem) == ("callback", None)
     assert browse(sign_in(flow.link))[0] == 200
     assert flow.state == "signed_in"
 
@@ -371,12 +371,12 @@ def test_a_log_out_in_python_while_the_code_is_exchanged_revokes_what_comes(flow
 def test_a_session_that_could_not_be_made_leaves_a_new_link(flow: LoginFlow, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the flow itself forgets is no log-out of the person's."""
 
-    def broken(_: object) -> None:
+    def broken(*_: object) -> None:
         raise RuntimeError
 
     link = flow.link
     with monkeypatch.context() as patched:
-        patched.setattr(flow.session, "adopt_login", broken)
+        patched.setattr(flow.session, "signed_in_by", broken)
         flow.answer(Secret(sign_in(link)))
     assert (flow.state, code_of(flow)) == ("failed", "internal")
     flow.answer(Secret(sign_in(flow.link)))

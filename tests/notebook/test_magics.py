@@ -21,11 +21,13 @@ from lexoffice_nb.session import LexofficeSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from IPython.core.interactiveshell import InteractiveShell
 
     from lexoffice_nb.notebook.login_flow import LoginFlow
     from lexoffice_nb.sandbox import Sandbox
+    from tests.notebook.kernels import Kernel
 
 HEAVY = ("requests", "ipywidgets", "anywidget", "joserfc", "duckdb", "flask", "authlib", "cryptography")
 
@@ -63,7 +65,10 @@ def test_loading_twice_and_under_a_second_name_registers_once(
     loaded.run_line_magic("load_ext", "lexoffice_nb")
     loaded.run_line_magic("load_ext", "lexoffice_again")
     assert sum(isinstance(c, LexofficeMagics) for c in loaded.configurables) == 1
-    assert len(list(loaded.strdispatchers["complete_command"].s_matches("%lexoffice_login"))) == 1
+    ours = [m for m in loaded.Completer.custom_matchers if "lexoffice" in getattr(m, "matcher_identifier", "")]
+    assert len(ours) == 1
+    loaded.run_line_magic("unload_ext", "lexoffice_nb")
+    assert not [m for m in loaded.Completer.custom_matchers if m in ours]
 
 
 def test_loading_imports_nothing_heavy() -> None:
@@ -355,6 +360,18 @@ def test_a_key_in_the_place_of_an_issuer_is_not_repeated(loaded: InteractiveShel
     assert refused(loaded, f"--issuer {HEX_KEY}") == "secret_in_cell"
 
 
+@pytest.mark.parametrize("issuer", ["http://localhost:41387", "http://localhost:41387/a/b", "https://[::1]:41387"])
+def test_an_address_on_this_machine_is_no_key(asked, loaded: InteractiveShell, issuer: str) -> None:
+    assert asked(f"--issuer {issuer}").issuer == issuer
+
+
+@pytest.mark.parametrize(
+    "scopes", ["openid,profile", "openid, profile", "openid ,profile", "openid profile", ",openid,,profile,"]
+)
+def test_scopes_may_stand_between_commas(asked, loaded: InteractiveShell, scopes: str) -> None:
+    assert asked(f"--scope {scopes}").scopes == ("openid", "profile")
+
+
 # --- the command line -------------------------------------------------------------------------------------------------
 
 
@@ -393,7 +410,17 @@ def test_a_line_that_cannot_be_understood_is_a_usage_error(loaded: InteractiveSh
 
 def test_an_option_of_a_magic_that_has_none_is_said_so(loaded: InteractiveShell) -> None:
     with pytest.raises(UsageError, match="no option --x; this magic takes none"):
-        loaded.run_line_magic("lexoffice_logout", "--x")
+        loaded.run_line_magic("lexoffice_status", "--x")
+
+
+@pytest.mark.parametrize("magic", ["lexoffice_login", "lexoffice_logout"])
+def test_the_help_has_the_name_before_the_options(loaded: InteractiveShell, magic: str) -> None:
+    """After `--scope a b` it would be taken for a scope."""
+    usage = (getattr(LexofficeMagics, magic).__doc__ or "").partition("\n\n")[0]
+    assert f"%{magic} [NAME] [--" in usage
+    assert usage.count("[NAME]") == 1
+    with pytest.raises(UsageError, match=rf"right is %{magic} \[NAME\] \[--"):
+        loaded.run_line_magic(magic, "one two")
 
 
 KEY = "Zk3-9fQx_77aLm2PpWq8RtYv0BnCxDs1"
@@ -470,6 +497,7 @@ def test_the_status_says_who_is_signed_in_until_when(
     shown = capsys.readouterr().out
     assert [line for line in shown.splitlines() if line in ("lexoffice", "other")] == ["lexoffice", "other"]
     assert shown.count("Signed in: Muster & Söhne GmbH at Sandbox on this machine, access until") == 2
+    assert shown.count("Kept: in this kernel's memory only") == 2
 
 
 def test_the_status_names_a_sign_in_that_waits_and_a_log_out_of_another_name_does_too(
@@ -583,9 +611,11 @@ def test_the_log_out_of_nobody_says_so(loaded: InteractiveShell, capsys: pytest.
 
 
 def completed(ip: InteractiveShell, line: str) -> list[str]:
-    ip.Completer.use_jedi = False  # it knows Python and no magics
     with provisionalcompleter():
-        return [completion.text for completion in ip.Completer.completions(line, len(line))]
+        found = list(ip.Completer.completions(line, len(line)))
+    begins = {line[completion.start :] for completion in found}
+    assert all(completion.text.startswith(begun) for completion in found for begun in begins)
+    return [completion.text for completion in found]
 
 
 @pytest.mark.parametrize(
@@ -598,6 +628,16 @@ def completed(ip: InteractiveShell, line: str) -> list[str]:
         ("%lexoffice_login --scope invoice", ["invoice.read"]),
         ("%lexoffice_login --scope openid pro", ["profile"]),
         ("%lexoffice_login --provider lexware --scope pay", ["payments.read"]),
+        ("%lexoffice_login --provider=lexware --scope pay", ["payments.read"]),
+        ("%lexoffice_login --provider=pa", ["paper"]),
+        ("%lexoffice_login --provider=", ["sandbox", "lexware", "paper"]),
+        ("%lexoffice_login --scope openid,pro", ["profile"]),
+        ("%lexoffice_login --scope=openid,pro", ["profile"]),
+        ("%lexoffice_login --scope openid,", ["profile", "invoice.read", "contact.read"]),
+        ("%lexoffice_login --pro", ["--provider", "--profile"]),
+        ("%lexoffice_login --scope openid --pro", ["--provider", "--profile"]),
+        ("x = 1\n%lexoffice_login --ter", ["--terminal"]),
+        ("    %lexoffice_login --ter", ["--terminal"]),
         ("%lexoffice_login lex", ["lexoffice"]),
         ("lexoffice_login --ter", ["--terminal"]),
     ],
@@ -610,6 +650,57 @@ def test_every_option_is_completed_once(loaded: InteractiveShell) -> None:
     options = [o for action in LexofficeMagics.lexoffice_login.parser._actions for o in action.option_strings]
     assert completed(loaded, "%lexoffice_login --") == options
     assert completed(loaded, "%lexoffice_login --force --") == [o for o in options if o != "--force"]
+
+
+@pytest.mark.parametrize("line", ["lexoffice_login.pro", "pro", "%lexoffice_log", "x = '%lexoffice_login --pro"])
+def test_lines_of_python_are_left_to_ipython(loaded: InteractiveShell, line: str) -> None:
+    assert not [text for text in completed(loaded, line) if text.startswith("--")]
+
+
+def test_the_name_of_a_magic_is_left_to_ipython(loaded: InteractiveShell) -> None:
+    assert "lexoffice" not in completed(loaded, "%lexoffice_login")
+
+
+def test_a_scope_with_signs_in_it_is_completed_whole(
+    loaded: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: tmp_path)
+    entry = '[my-bank]\nissuer = "https://issuer.invalid"\nscopes = ["bank:accounts:read", "https://a.example/all"]\n'
+    (tmp_path / "providers.toml").write_text(entry)
+    (tmp_path / "providers.toml").chmod(0o600)
+    line = "%lexoffice_login --provider my-bank --scope "
+    assert completed(loaded, f"{line}bank:acc") == ["bank:accounts:read"]
+    assert completed(loaded, f"{line}bank:accounts:read,https:") == ["https://a.example/all"]
+
+
+@pytest.fixture(scope="module")
+def kernel(new_kernel: Callable[..., Kernel]) -> Kernel:
+    kernel = new_kernel()
+    kernel.run("%load_ext lexoffice_nb")
+    return kernel
+
+
+@pytest.mark.parametrize("jedi", [True, False])
+@pytest.mark.parametrize(
+    ("line", "begun", "expected"),
+    [
+        ("%lexoffice_login --pro", "--pro", ["--provider", "--profile"]),
+        ("%lexoffice_login --provider=pa", "pa", ["paper"]),
+        ("%lexoffice_login --provider pa", "pa", ["paper"]),
+        ("%lexoffice_login --provider ", "", ["sandbox", "lexware", "paper"]),
+        ("%lexoffice_login --scope openid,pro", "pro", ["profile"]),
+        ("x = 1\n%lexoffice_login --ter", "--ter", ["--terminal"]),
+        ("%lexoffice_login --", "--", None),
+    ],
+)
+def test_in_a_kernel_the_options_come_alone(
+    kernel: Kernel, jedi: bool, line: str, begun: str, expected: list[str] | None
+) -> None:
+    kernel.run(f"%config IPCompleter.use_jedi = {jedi}")
+    found = kernel.client.complete(line, len(line), reply=True, timeout=30)["content"]
+    options = [o for action in LexofficeMagics.lexoffice_login.parser._actions for o in action.option_strings]
+    assert found["matches"] == (expected or options)
+    assert line[found["cursor_start"] : found["cursor_end"]] == begun
 
 
 @pytest.mark.usefixtures("as_demo", "box")

@@ -171,8 +171,9 @@ def test_threat_16_pasting_is_chosen_only_where_it_is_asked_for(new_flow: Callab
     assert (flow.link, flow.listening, flow.pastes_although_held, flow.version) == (link, True, "", version)
 
 
+@pytest.mark.parametrize("word", [" Paste ", "einfügen", "EINFÜGEN"])
 def test_threat_16_in_a_terminal_enter_tries_again_and_the_word_paste_pastes(
-    new_flow: Callable[..., LoginFlow], holder: Holder, capsys: pytest.CaptureFixture[str]
+    new_flow: Callable[..., LoginFlow], holder: Holder, capsys: pytest.CaptureFixture[str], word: str
 ) -> None:
     flow = new_flow(redirect_uri=holder.uri)
     prompts: list[str] = []
@@ -183,7 +184,7 @@ def test_threat_16_in_a_terminal_enter_tries_again_and_the_word_paste_pastes(
         if "type paste" in prompt:
             assert f"(process {holder.number})" in shown
             assert "http" not in shown
-            return Secret("" if len(prompts) == 1 else " Paste ")
+            return Secret("" if len(prompts) == 1 else word)
         assert flow.link in shown
         return Secret(sign_in(flow.link))
 

@@ -50,8 +50,8 @@ def _note_secrets():
         note(callback.partition("code=")[2].partition("&")[0])
         return callback
 
-    def noted_adopt(self, attempt):
-        adopt(self, attempt)
+    def noted_adopt(self, attempt, *more):
+        adopt(self, attempt, *more)
         tokens = attempt.tokens
         for token in (tokens.access_token, tokens.refresh_token, tokens.id_token):
             note(token.reveal())

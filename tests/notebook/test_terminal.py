@@ -23,6 +23,7 @@ import pty
 import struct
 import termios
 
+from lexoffice_nb.errors import SignedOut
 from lexoffice_nb.notebook.terminal import read_kernel, sign_in_terminal
 from lexoffice_nb.sandbox.person import sign_in
 from tests.notebook.conftest import browse
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lexoffice_nb.notebook.login_flow import LoginFlow
+    from lexoffice_nb.notebook.terminal_reader import Wake
     from lexoffice_nb.sandbox import Sandbox
 
 SCRIPT = """
@@ -244,8 +246,12 @@ def test_in_ipython_the_magic_signs_in_and_ctrl_c_comes_back_to_the_prompt(termi
     link = link_in(shown)
     shown.until(b"paste its address here: ")
     os.killpg(shown.child.pid, signal.SIGINT)  # what Ctrl-C sends to a program that leads its terminal
-    shown.until(b"KeyboardInterrupt")
+    before = len(shown.transcript)
+    shown.until(b"KeyboardInterrupt: the sign-in was stopped; nobody was signed in.")
     shown.until(b"In [3]: ")
+    said = shown.transcript[before:]
+    assert b"Traceback" not in said
+    assert len(said.split(b"\n")) < 8
     with pytest.raises(ConnectionRefusedError):
         browse(f"http://127.0.0.1:{port_of(link)}/callback?code=1&state=2")
     shown.type("%lexoffice_login\r")
@@ -256,6 +262,89 @@ def test_in_ipython_the_magic_signs_in_and_ctrl_c_comes_back_to_the_prompt(termi
     shown.until(b"In [4]: ")
     shown.type("lexoffice.get('/v1/profile').json()['companyName']\r")
     shown.until("'Muster & Söhne GmbH'".encode())
+
+
+def test_in_a_kernel_enter_before_the_answer_is_answered_so(
+    new_flow: Callable[..., LoginFlow], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow, prompts = new_flow(), []
+
+    def answer(prompt: str) -> str:
+        prompts.append(prompt)
+        if len(prompts) == 2:
+            browse(sign_in(flow.link))
+        return ""
+
+    monkeypatch.setattr("getpass.getpass", answer)
+    assert sign_in_terminal(flow, read_kernel).signed_in
+    shown = capsys.readouterr().out
+    assert "No answer has come yet. Finish the sign-in in the browser, then press Enter." in shown
+    assert "Nothing was pasted" not in shown
+    assert (len(prompts), shown.count(" sign in to ")) == (2, 1)
+
+
+def refuse_to_go_on(_: str, __: Wake) -> None:
+    """Whoever is asked for the address goes away."""
+    raise SignedOut("signed_out_waiting")
+
+
+OWN_ENTRY = """
+[my-bank]
+authorization_endpoint = "https://login.bank.example/authorize"
+token_endpoint = "https://token.bank.example/token"
+api_base = "https://api.bank.example"
+client_id = "me"
+"""
+
+
+@pytest.fixture
+def own_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platformdirs.user_config_path", lambda *_: tmp_path)
+    (tmp_path / "providers.toml").write_text(OWN_ENTRY)
+    (tmp_path / "providers.toml").chmod(0o600)
+
+
+@pytest.mark.usefixtures("own_entry")
+def test_it_names_where_the_code_goes_and_what_an_error_page_means(
+    new_flow: Callable[..., LoginFlow], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SignedOut):
+        sign_in_terminal(new_flow(provider="my-bank"), refuse_to_go_on)
+    shown = capsys.readouterr().out
+    assert "sign in to my-bank (from your own file); it leads to login.bank.example:\n" in shown
+    assert "The code goes to token.bank.example.\n" in shown
+    assert "If the login page shows an error: check client ID and redirect URI" in shown
+    assert "It asks to" not in shown
+
+
+def test_of_the_sandbox_it_says_neither(new_flow: Callable[..., LoginFlow], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SignedOut):
+        sign_in_terminal(new_flow(), refuse_to_go_on)
+    shown = capsys.readouterr().out
+    assert "The code goes to" not in shown
+    assert "shows an error" not in shown
+
+
+@pytest.mark.usefixtures("own_entry")
+@pytest.mark.parametrize(
+    ("redirect_uri", "asked"),
+    [
+        ("https://www.example.com/callback", "Then paste the address that the browser ends at here: "),
+        (None, "Then paste the address of the page that cannot be reached here: "),
+    ],
+)
+def test_it_asks_for_the_page_that_the_browser_will_really_show(
+    new_flow: Callable[..., LoginFlow], redirect_uri: str | None, asked: str
+) -> None:
+    prompts = []
+
+    def read(prompt: str, wake: Wake) -> None:
+        prompts.append(prompt)
+        refuse_to_go_on(prompt, wake)
+
+    with pytest.raises(SignedOut):
+        sign_in_terminal(new_flow(provider="my-bank", redirect_uri=redirect_uri, loopback=False), read)
+    assert prompts == [asked]
 
 
 def test_in_a_kernel_the_prompt_asks_for_enter_and_promises_nothing_else(

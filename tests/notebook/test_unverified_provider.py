@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 HOST = "login.lexoffice.io"
 WAYS = [{"provider": "paper"}, {"issuer": f"https://{HOST}"}]
+GOES_ON = (" Yes ", "y", "Y", "ja", "JA", "j")
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +113,7 @@ def test_one_confirmation_is_for_one_sign_in(new_flow: Callable[..., LoginFlow],
 
 
 @pytest.mark.parametrize("way", WAYS, ids=["preset", "issuer"])
-@pytest.mark.parametrize("said", [" Yes ", "", "y", "no", "yes please", None])
+@pytest.mark.parametrize("said", [*GOES_ON, "", "n", "no", "nein", "yes please", None])
 def test_in_a_terminal_only_the_word_yes_goes_on(
     new_flow: Callable[..., LoginFlow],
     looked_up: list[str],
@@ -130,7 +131,7 @@ def test_in_a_terminal_only_the_word_yes_goes_on(
     with pytest.raises(LexofficeError) as caught:
         sign_in_terminal(flow, read)
     assert HOST in shown[0]
-    if said == " Yes ":
+    if said in GOES_ON:
         assert (caught.value.code, set(looked_up)) == ("unreachable", {HOST})
     else:
         assert (caught.value.code, looked_up, flow.state) == ("provider_not_confirmed", [], "closed")

@@ -107,6 +107,7 @@ class Provider:
         raw: whole answers by path.
         path: the issuer's path.
         userinfo: answers at /userinfo, given the bearer; there is no such endpoint without it.
+        strict: a refresh token is good once; whoever sends it again is refused, and counted in `replays`.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class Provider:
         raw: Mapping[str, Raw] | None = None,
         path: str = "",
         userinfo: Callable[[str], Raw] | None = None,
+        strict: bool = False,
     ) -> None:
         self.metadata, self.oauth_metadata = metadata or {}, oauth_metadata
         self.callback, self.token = callback or {}, token or {}
@@ -138,6 +140,16 @@ class Provider:
         self.headers: list[dict[str, str]] = []
         self.targets: list[str] = []
         self.ending = threading.Event()
+        self.strict, self.replays = strict, 0
+        self.arrived = threading.Semaphore(0)
+        """Released whenever a token request has been processed, before it is answered."""
+        self.gate: threading.Event | None = None
+        """What is processed at the token endpoint is answered when this is set."""
+        self.slow = 0.0
+        """Seconds that each answer of the token endpoint takes."""
+        self.cut = 0
+        """How many of the next token requests are processed and never answered."""
+        self._good: set[str] = set()
         self._granted: dict[str, dict[str, str]] = {}
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -169,6 +181,31 @@ class Provider:
     def token_requests(self) -> int:
         return self.counts["/token"]
 
+    def issue(self) -> str:
+        """A refresh token that is good."""
+        token = secrets.token_urlsafe(32)
+        self._good.add(token)
+        return token
+
+    def is_good(self, refresh_token: str) -> bool:
+        return refresh_token in self._good
+
+    @property
+    def renewals(self) -> int:
+        return sum(form.get("grant_type") == "refresh_token" for form in self.forms)
+
+    def goes_unanswered(self, path: str) -> bool:
+        """Holds an answer of the token endpoint back, as it was told to; True where it is never given."""
+        if path != "/token":
+            return False
+        with self._lock:
+            cut, self.cut = self.cut > 0, max(0, self.cut - 1)
+        self.arrived.release()
+        self.ending.wait(self.slow)
+        if self.gate is not None:
+            self.gate.wait(20)
+        return cut
+
     # --- what it answers ---
 
     def answer(self, method: str, path: str, form: dict[str, str], headers: Mapping[str, str]) -> Raw:
@@ -192,6 +229,7 @@ class Provider:
         if (method, path) == ("POST", "/token"):
             return self._exchange(form)
         if (method, path) == ("POST", "/revoke"):
+            self._good.discard(form.get("token", ""))
             return Raw()
         return Raw(404)
 
@@ -208,7 +246,13 @@ class Provider:
 
     def _exchange(self, form: dict[str, str]) -> Raw:
         if form.get("grant_type") == "refresh_token":
-            return self._tokens({})
+            with self._lock:
+                token = form["refresh_token"]
+                used = self.strict and token not in self._good
+                self.replays += used
+                if self.strict:
+                    self._good.discard(token)
+            return as_json({"error": "invalid_grant"}, 400) if used else self._tokens({})
         request = self._granted.pop(form.get("code", ""), None)
         challenge = base64url(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
         if (
@@ -236,7 +280,7 @@ class Provider:
             "access_token": access_token,
             "token_type": "Bearer",
             "expires_in": 3600,
-            "refresh_token": secrets.token_urlsafe(32),
+            "refresh_token": self.issue(),
             "id_token": self.id_token(signed(header, changed(claims, self.claims), self.key)),
             "scope": request.get("scope", "openid profile"),
         }
@@ -265,6 +309,8 @@ class _Handler(BaseHTTPRequestHandler):
         provider = self.server.provider
         provider.targets.append(self.path)
         raw = provider.answer(method, urlsplit(self.path).path, dict(parse_qsl(body)), self.headers)
+        if provider.goes_unanswered(urlsplit(self.path).path):
+            return
         self.send_response_only(raw.status)
         if "Date" not in raw.headers:
             self.send_header("Date", self.date_time_string())

@@ -48,7 +48,7 @@ def callback(server: misbehaving.Provider, link: str) -> str:
 
 # What each refusal tells the person to do now: words of it that no other kind of refusal has a reason to say.
 REMEDIES = {
-    "callback_empty": "Copy the whole address of the page that cannot be reached",
+    "callback_empty": "Copy the whole address of the page that the browser ends at",
     "callback_no_url": "from http to its end",
     "callback_too_long": "Copy the browser's address alone",
     "callback_bare_code": "Copy the whole address from the browser's address bar",
@@ -60,7 +60,7 @@ REMEDIES = {
     "callback_used": "Start again from the newest login link",
     "attempt_expired": "Use the new link",
     "no_login_url": "Call get_login_url() first",
-    "state_missing": "Use the newest login link",
+    "state_missing": "Probably only a part was copied: copy the whole address",
     "state_mismatch": "Close older tabs and use the newest login link",
     "code_missing": "Start again from the newest login link",
     "callback_code_and_error": "Start again from the newest login link",

@@ -270,7 +270,8 @@ def test_a_description_is_refused_that_is(start: StartProvider, answer: Raw, cod
 
 class TestPresets:
     def test_of_an_unknown_name_the_known_ones_are_listed(self) -> None:
-        error = refused(DiscoveryError, "discovery", "unknown_provider", lambda: Provider.named("lexwhere"))
+        error = refused(DiscoveryError, "discovery", "unknown_provider_near", lambda: Provider.named("lexwhere"))
+        assert "Did you mean lexware?" in str(error)
         assert "'lexwhere'" in str(error)
         assert all(name in str(error) for name in Provider.names())
         assert {"sandbox", "lexware"} <= set(Provider.names())

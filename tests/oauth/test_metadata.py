@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -141,7 +142,8 @@ def test_a_description_elsewhere_is_another_one(start: StartProvider) -> None:
 def test_an_issuer_spelled_otherwise_is_another_one(start: StartProvider) -> None:
     server = start()
     Provider.discover(server.issuer)
-    refused(DiscoveryError, "discovery", "issuer_differs", lambda: Provider.discover(server.issuer + "/"))
+    error = refused(DiscoveryError, "discovery", "issuer_differs", lambda: Provider.discover(server.issuer + "/"))
+    assert f"calls itself {server.issuer.replace('://', '[:]//')}, and" in error.what("en")  # no link, and told apart
 
 
 def test_settings_of_one_sign_in_are_not_kept_for_the_next(start: StartProvider) -> None:
@@ -232,3 +234,33 @@ def test_either_document_has_to_come_in_time(start: StartProvider, monkeypatch: 
     assert time.monotonic() - begun < 3
     server.raw.clear()
     assert Provider.discover(server.issuer).token_endpoint == f"{server.origin}/token"
+
+
+def test_a_provider_is_named_with_its_port_and_path(start: StartProvider) -> None:
+    server = start(raw={OPENID_DOCUMENT: Raw(404)})
+    port = urlsplit(server.issuer).port
+    error = refused(DiscoveryError, "discovery", "no_metadata", lambda: Provider.discover(server.issuer))
+    assert error.what("en").startswith(f"127.0.0.1:{port} publishes")
+    error = refused(DiscoveryError, "discovery", "no_metadata", lambda: Provider.discover(f"{server.issuer}/realms/a"))
+    assert error.what("en").startswith(f"127.0.0.1:{port}/realms/a publishes")
+
+
+@pytest.mark.parametrize(
+    "place", ["openid-configuration", "oauth-authorization-server", "oauth-authorization-server/a"]
+)
+def test_the_address_of_a_description_is_told_from_an_issuers(start: StartProvider, place: str) -> None:
+    server = start()
+    given = f"{server.issuer}/.well-known/{place}"
+    error = refused(DiscoveryError, "discovery", "issuer_description", lambda: Provider.discover(given))
+    assert "Give the part before /.well-known/." in str(error)
+    assert asked(server) == 0
+
+
+@pytest.mark.parametrize("said", ["https://evil.example/\x1b[31m", "www.evil.example", "x" * 5000, None, 7, ["a"]])
+def test_what_another_issuer_calls_itself_is_shown_harmlessly(start: StartProvider, said: object) -> None:
+    server = start(raw={OPENID_DOCUMENT: as_json({"issuer": said})})
+    shown = refused(DiscoveryError, "discovery", "issuer_differs", lambda: Provider.discover(server.issuer)).what("en")
+    assert len(shown) < 400
+    assert shown.isprintable()
+    assert "://" not in shown
+    assert "www." not in shown

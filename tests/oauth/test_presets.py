@@ -144,32 +144,61 @@ BAD: list[tuple[str, Any]] = [
 ]
 
 
+KINDS = {
+    **dict.fromkeys(URLS, ("user_provider_value", "a whole address that begins with https://")),
+    "title": ("user_provider_text", "a text in quotation marks"),
+    "client_id": ("user_provider_text", "a text in quotation marks"),
+    "based_on": ("user_provider_choice", "one of these, in quotation marks: lexware"),
+    "client_authentication": ("user_provider_choice", "none, client_secret_basic, client_secret_post"),
+    "client_secret_encoding": ("user_provider_choice", "form, raw"),
+    "openid": ("user_provider_switch", "true or false"),
+    "scopes": ("user_provider_list", "scopes = ["),
+    "resource": ("user_provider_addresses", "resource = ["),
+}
+
+
 @pytest.mark.parametrize(("key", "value"), BAD, ids=[f"{key}-{number}" for number, (key, _) in enumerate(BAD)])
-def test_a_value_that_cannot_be_used_is_named_by_its_key(write: Callable[..., None], key: str, value: Any) -> None:
+def test_a_value_that_cannot_be_used_is_named_by_its_key_with_what_that_takes(
+    write: Callable[..., None], key: str, value: Any
+) -> None:
     write(**{**BANK, key: value})
-    error = refused_as("user_provider_value")
+    code, takes = KINDS[key]
+    error = refused_as(code)
     assert f" {key} " in error.what("en")
+    assert takes in error.next("en")
     assert len(str(error)) < 600
 
 
 @pytest.mark.parametrize(
-    "key", ["clientid", "Issuer", "scope", "secret", "unverified", "address_file", "source", "label"]
+    "key", ["clientid", "Issuer", "scope", "token_endpont", "unverified", "address_file", "source", "label"]
 )
 def test_an_unknown_key_is_named_with_those_there_are(write: Callable[..., None], key: str) -> None:
     write(**BANK, **{key: PLANTED})
     error = refused_as("user_provider_key")
     assert repr(key) in str(error)
+    assert str(presets.user_file()) in str(error)
     assert all(known in str(error) for known in presets._CHECKS)
     assert PLANTED not in str(error)
 
 
-@pytest.mark.parametrize("key", sorted(presets._SECRET_KEYS))
+SECRETS = {
+    **dict.fromkeys(["client_secret", "secret", "Client-Secret", "app_secret", "password"], "user_provider_secret"),
+    **dict.fromkeys(["api_key", "apikey", "API_KEY", "key", "token", "access_token"], "user_provider_api_key"),
+    **dict.fromkeys(["refresh_token", "id-token", "private_key"], "user_provider_api_key"),
+}
+
+
+@pytest.mark.parametrize(("key", "code"), SECRETS.items())
 @pytest.mark.parametrize("shape", ["{key} = '{secret}'", "[my-bank.{key}]\nx = '{secret}'", "{key} = ['{secret}']"])
-def test_a_secret_in_the_file_is_refused_and_never_repeated(write: Callable[..., None], key: str, shape: str) -> None:
+def test_a_secret_in_the_file_is_refused_and_never_repeated(
+    write: Callable[..., None], key: str, code: str, shape: str
+) -> None:
     endpoints = "\n".join(f"{name} = '{url}'" for name, url in BANK.items())
     write(f"[my-bank]\n{endpoints}\n{shape.format(key=key, secret=PLANTED)}")
-    error = refused_as("user_provider_secret")
+    error = refused_as(code)
     assert f"({key})" in str(error)
+    assert ("--api-key --provider my-bank" in error.next("en")) == (code == "user_provider_api_key")
+    assert "LEXOFFICE_PROVIDER=my-bank" in error.next("en")
     # The first frames are those of this test; in what is below, somebody could look at every variable.
     shown = traceback.TracebackException.from_exception(error, capture_locals=True)
     frames = [frame for frame in shown.stack if "lexoffice_nb" in frame.filename]
@@ -217,14 +246,34 @@ def test_what_is_based_on_lexware_takes_the_rest_from_it(write: Callable[..., No
     write(based_on="lexware", **BANK)
     found, base = Provider.named("my-bank"), Provider.named("lexware")
     assert {name: getattr(found, name) for name in BANK} == BANK
-    taken = ("client_authentication", "openid", "redirect_uri", "scopes", "key_page")
+    taken = ("client_authentication", "openid", "redirect_uri", "scopes")
     assert [getattr(found, name) for name in taken] == [getattr(base, name) for name in taken]
     assert (found.source, base.source) == ("user", "shipped")
 
 
+def test_what_is_based_on_lexware_without_an_address_of_its_own_is_at_its_addresses(write: Callable[..., None]) -> None:
+    write(based_on="lexware", client_id="mine", api_base="https://api.other.example")
+    found, base = Provider.named("my-bank"), Provider.named("lexware")
+    assert [getattr(found, name) for name in metadata.ENDPOINTS] == [getattr(base, name) for name in metadata.ENDPOINTS]
+    assert (found.key_page, found.api_base) == (base.key_page, "https://api.other.example")
+
+
+@pytest.mark.parametrize("key", ["issuer", *metadata.ENDPOINTS])
+def test_threat_01_with_an_address_of_its_own_it_has_none_of_the_others(write: Callable[..., None], key: str) -> None:
+    """Else a token, a code or a secret of the one would go to the other."""
+    write(based_on="lexware", **{key: "https://issuer.invalid/x"})
+    if key == "issuer":
+        assert not {*metadata.ENDPOINTS, "api_base", "key_page"} & presets.preset("my-bank").values.keys()
+    else:
+        refused_as("user_provider_incomplete")
+    write(based_on="lexware", **{**BANK, key: "https://login.bank.example/x"})
+    assert "lexware.de" not in str(presets.preset("my-bank").values)
+    assert "lexware.io" not in str(presets.preset("my-bank").values)
+
+
 def test_without_an_issuer_there_is_no_id_token(write: Callable[..., None]) -> None:
     write(**BANK, openid=True)
-    assert " openid " in refused_as("user_provider_value").what("en")
+    assert " openid " in refused_as("user_provider_openid").what("en")
 
 
 def test_an_authorization_endpoint_does_not_speak_for_the_client(write: Callable[..., None]) -> None:
@@ -232,11 +281,41 @@ def test_an_authorization_endpoint_does_not_speak_for_the_client(write: Callable
     refused_as("endpoint_parameters")
 
 
-def test_an_unknown_name_is_answered_with_the_own_ones_too(write: Callable[..., None]) -> None:
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("my-bonk", "unknown_provider_near"), ("lexwar", "unknown_provider_near"), ("q", "unknown_provider")],
+)
+def test_an_unknown_name_is_answered_with_the_own_ones_too_and_where_they_are(
+    write: Callable[..., None], own_file: Path, name: str, code: str
+) -> None:
     write(**BANK)
-    error = refused_as("unknown_provider", "my-bonk")
-    assert "my-bank" in str(error)
-    assert "lexware" in str(error)
+    error = refused_as(code, name)
+    assert "sandbox, lexware, paper, my-bank" in str(error)
+    assert str(own_file) in str(error)
+    assert ("Did you mean" in str(error)) == (code == "unknown_provider_near")
+
+
+def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(write: Callable[..., None]) -> None:
+    write(**BANK)
+    assert "Did you mean my-bank?" in str(refused_as("unknown_provider_near", "mybank"))
+    assert "Did you mean sandbox?" in str(refused_as("unknown_provider_near", "sanbox"))
+
+
+def test_keys_above_any_table_are_said_to_belong_to_nobody(write: Callable[..., None]) -> None:
+    write("issuer = 'https://bank.example'\nclient_id = 'me'")
+    error = refused_as("user_providers_no_table")
+    assert "issuer stands above" in error.what("en")
+    assert "[my-bank]" in error.next("en")
+    _the_shipped_ones_work()
+
+
+@pytest.mark.parametrize("name", ["my.company", "my-company", "my_company", "my"])
+def test_a_name_with_a_dot_is_explained(write: Callable[..., None], name: str) -> None:
+    write("[my.company]\nissuer = 'https://bank.example'")
+    error = refused_as("user_provider_dotted", name)
+    assert "[my.company]" in error.what("en")
+    assert "--provider my-company" in error.next("en")
+    assert presets.names() == presets.shipped()
 
 
 def test_a_change_counts_at_the_next_call(write: Callable[..., None], own_file: Path) -> None:
@@ -303,13 +382,13 @@ def test_threat_22_no_entry_of_a_remote_provider_leads_nearer(
 ) -> None:
     """Said before anybody is asked: the issuer's host does not exist."""
     write(**{**BANK, root: "https://issuer.invalid", key: url})
-    assert f" {key} " in refused_as("user_provider_value").what("en")
+    assert f" {key} " in refused_as("user_provider_nearer").what("en")
 
 
 @pytest.mark.parametrize("key", ["metadata_url", "api_base", "key_page"])
 def test_no_entry_of_a_remote_provider_is_over_plain_http(write: Callable[..., None], key: str) -> None:
     write(**{**BANK, "issuer": "https://issuer.invalid", key: "http://127.0.0.1:8888/x"})
-    assert f" {key} " in refused_as("user_provider_value").what("en")
+    assert f" {key} " in refused_as("user_provider_nearer").what("en")
 
 
 def test_a_description_is_not_fetched_from_nearer_than_its_issuer(
@@ -370,7 +449,7 @@ def test_threat_01_neither_does_one_that_is_based_on_it(write: Callable[..., Non
     write(name="lexware", based_on="lexware", token_endpoint="https://evil.example/token")
     refused_as("user_provider_shipped", "lexware")
     write(name="mine", based_on="lexware", token_endpoint="https://evil.example/token")
-    assert Provider.named("mine").source == "user"
+    refused_as("user_provider_incomplete", "mine")
     assert Provider.named("lexware").token_endpoint == "https://app.lexware.de/oauth2/token"
 
 
@@ -409,9 +488,9 @@ def test_an_entry_that_is_refused_vouches_for_no_issuer(write: Callable[..., Non
 # --- the file ---
 
 BROKEN: dict[str, tuple[bytes, str]] = {
-    "no_toml": (b"[my-bank]\nissuer = https://bank.example\n", "line 2"),
+    "no_toml": (b"[my-bank]\nissuer = 'x' 'hunter2'\n", "line 2"),
     "a_table_twice": (b"[hunter2]\n[hunter2]\n", "line 2"),
-    "an_end_too_soon": (b"[my-bank]\nx = [", "TOML|end of document"),
+    "a_key_twice": (b"[my-bank]\nx = 1\nx = 'hunter2'\n", "line 3"),
     "not_utf_8": (b"[my-bank]\ntitle = '\xff'\n", "UTF-8"),
     "nested_without_end": (b"x = " + b"[" * 100_000, "TOML"),
     "a_number_without_end": (b"x = " + b"1" * 10_000, "TOML"),
@@ -427,6 +506,36 @@ def test_a_file_that_cannot_be_read_harms_no_shipped_name(own_file: Path, conten
     assert any(words in str(error) for words in said.split("|"))
     assert str(own_file) in str(error)
     assert "hunter2" not in str(error)
+    _the_shipped_ones_work()
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "line"),
+    [
+        ("[my-bank]\nissuer = https://bank.example\n", "user_providers_quotes", "2"),
+        ("[my-bank]\nopenid = True\n", "user_providers_quotes", "2"),
+        ("[my-bank]\ntitle = 'hunter2\n\n", "user_providers_quotes", "2"),
+        ('[my-bank]\ntitle = "hunter2', "user_providers_quotes", "2"),
+        ("[my-bank]\ntitle = 'hunter2", "user_providers_quotes", "2"),
+        ("[my-bank]\nscopes = [hunter2]\n", "user_providers_quotes", "2"),
+        ("\n[my-bank\nissuer = 'https://bank.example'", "user_providers_sign", "2"),
+        ("[my hunter2]\n", "user_providers_sign", "1"),
+        ("[my-bank]\n\nissuer 'https://bank.example'", "user_providers_sign", "3"),
+        ("[my-bank]\nissuer: 'https://bank.example'", "user_providers_sign", "2"),
+        ("[my-bank]\nhunter2\n\n", "user_providers_sign", "2"),
+        ("[my-bank]\nscopes = ['hunter2' 'b']\n", "user_providers_sign", "2"),
+    ],
+)
+def test_the_commonest_mistakes_in_the_file_are_said_in_words(
+    own_file: Path, content: str, code: str, line: str
+) -> None:
+    own_file.write_text(content, "utf-8")
+    own_file.chmod(0o600)
+    error = refused_as(code)
+    assert f"ine {line} of {own_file}" in error.what("en")
+    assert f"Zeile {line} von {own_file}" in error.what("de")
+    assert "hunter2" not in str(error)
+    assert "hunter2" not in repr(error.values)
     _the_shipped_ones_work()
 
 
@@ -504,6 +613,20 @@ def test_a_file_that_everybody_can_write_is_not_used(write: Callable[..., None],
     write(**BANK)
     own_file.chmod(mode)
     assert str(own_file) in str(refused_as("user_providers_writable"))
+    _the_shipped_ones_work()
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o702, 0o777])
+def test_a_file_in_a_folder_that_everybody_can_write_is_not_used(
+    write: Callable[..., None], own_file: Path, mode: int
+) -> None:
+    """Whoever can write there can put another file in its place."""
+    write(**BANK)
+    own_file.parent.chmod(mode)
+    error = refused_as("user_providers_writable")
+    assert str(own_file.parent) in str(error)
+    assert str(own_file) not in str(error)
     _the_shipped_ones_work()
 
 

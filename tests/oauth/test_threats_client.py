@@ -25,9 +25,11 @@ from lexoffice_nb.oauth import metadata, presets, transport
 from lexoffice_nb.oauth.login import LexofficeLogin
 from lexoffice_nb.oauth.provider import Provider
 from lexoffice_nb.oauth.token_endpoint import TokenEndpoint
+from lexoffice_nb.oauth.token_source import TokenSource
+from lexoffice_nb.oauth.token_store import Account
 from lexoffice_nb.oauth.tokens import Secret
 from lexoffice_nb.oauth.userinfo import userinfo
-from lexoffice_nb.session import LexofficeSession
+from lexoffice_nb.session import LexofficeSession, SignedIn
 from lexoffice_nb.texts import use_language
 from tests.oauth.misbehaving import CLIENT_ID, OPENID_DOCUMENT, REDIRECT_URI, Raw, as_json
 from tests.oauth.signing_in import attempt_at, log_in, refused
@@ -190,7 +192,7 @@ def test_threat_06_a_shipped_one_has_neither_label(capsys: pytest.CaptureFixture
     assert flow.provider.source == "shipped"
     assert _provider_row(card(flow)["rows"]) == "Lexware Office (formerly lexoffice)"
     session = LexofficeSession()
-    session.provider = flow.provider
+    session._signed_in = SignedIn(TokenSource(), flow.provider, None, Account())
     assert replace(session.receipt(), signed_in=True).rows()[0].value == "Lexware Office (formerly lexoffice)"
     flow.close()
     assert not any(label in capsys.readouterr().out for label in (CHOSEN["en"], OWN["en"]))
@@ -267,7 +269,9 @@ def test_threat_22_a_page_to_sign_out_at_is_checked_before_it_is_linked(start: S
     attempt.handle_callback(server.authorize(attempt.get_login_url()))
     session = LexofficeSession.from_login(attempt)
     assert session.end_session_url is None
-    session.provider = replace(found, end_session_endpoint=f"{server.origin}/out")
+    assert session._signed_in
+    good = replace(found, end_session_endpoint=f"{server.origin}/out")
+    session._signed_in = replace(session._signed_in, provider=good)
     assert str(session.end_session_url).startswith(f"{server.origin}/out?")
     session.forget()
 

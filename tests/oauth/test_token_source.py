@@ -23,7 +23,6 @@ from tests.oauth.signing_in import attempt_at, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import tzinfo
 
     from lexoffice_nb.sandbox import Sandbox
     from tests.oauth import misbehaving
@@ -137,28 +136,6 @@ class TestRenewal:
         assert server.forms[1:] == [
             {"grant_type": "refresh_token", "refresh_token": before.reveal(), "client_id": CLIENT_ID}
         ]
-
-    @pytest.mark.parametrize(
-        ("life", "later", "renewed"),
-        [(3600, 3565, False), (3600, 3575, True), (40, 25, False), (40, 35, True), (LEFT_OUT, 10**6, False)],
-    )
-    def test_comes_half_a_minute_before_the_end_or_in_the_last_quarter_of_a_short_life(
-        self, start: StartProvider, monkeypatch: pytest.MonkeyPatch, life: object, later: int, renewed: bool
-    ) -> None:
-        server = start(token={"expires_in": life})
-        source = signed_in(server)
-        source.access_token()
-        assert server.token_requests == 1
-
-        class Later(datetime):
-            @classmethod
-            def now(cls, tz: tzinfo | None = None) -> datetime:
-                return datetime.now(tz) + timedelta(seconds=later)
-
-        monkeypatch.setattr("lexoffice_nb.oauth.token_source.datetime", Later)
-        server.claims = {"nonce": LEFT_OUT}
-        source.access_token()
-        assert server.token_requests == 1 + renewed
 
     def test_keeps_the_old_refresh_token_where_the_server_does_not_rotate(self, start: StartProvider) -> None:
         server = start()
@@ -276,7 +253,7 @@ class TestRenewal:
         source = signed_in(server)
         assert source.access_token() == source.tokens.access_token  # good to the last moment
         time.sleep(1)
-        refused(SignedOut, "authorize", "signed_out_expired", source.access_token)
+        refused(SignedOut, "refresh", "signed_out_expired", source.access_token)
         assert server.token_requests == 1
 
 
@@ -378,7 +355,7 @@ class TestWithoutASignIn:
         source.adopt_key(Secret("key"))
         assert source.access_token() == Secret("key")
         assert not source.renewable
-        refused(SignedOut, "authorize", "signed_out_expired", lambda: source.renew(Secret("key")))
+        refused(SignedOut, "refresh", "signed_out_expired", lambda: source.renew(Secret("key")))
         source.adopt_key(Secret("key"))
         assert source.revoke() == []
 

@@ -375,7 +375,8 @@ def test_a_session_asks_the_provider_that_its_tokens_are_from(start: StartProvid
     attempt = attempt_at(one)
     attempt.handle_callback(one.authorize(attempt.get_login_url()))
     session = LexofficeSession.from_login(attempt)
-    session.provider = Provider.discover(two.issuer)
+    assert session._signed_in
+    session._signed_in = replace(session._signed_in, provider=Provider.discover(two.issuer))
     assert session.userinfo() == PERSON
     assert two.counts["/userinfo"] == 0
 
