@@ -72,8 +72,12 @@ def _forget(*, ask: bool) -> int:
     except StoreError as error:
         failures.append(error.what())
     if not failures:
-        shutil.rmtree(folder, ignore_errors=True)
-        failures += [str(folder)] if os.path.lexists(folder) else []
+        # Only what is ours: on some systems the person's own settings lie in the same folder.
+        for part in (folder / "accounts", folder / "sandbox"):
+            shutil.rmtree(part, ignore_errors=True)
+            failures += [str(part)] if os.path.lexists(part) else []
+        with contextlib.suppress(OSError):  # not there, or something else is in it
+            folder.rmdir()
     for failure in failures:
         sys.stderr.write(text("cli.forget.failed", what=failure) + "\n")
     if not failures:

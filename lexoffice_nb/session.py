@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import weakref
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from lexoffice_nb.errors import (
     UserinfoError,
     shielded,
 )
-from lexoffice_nb.oauth.accounts import open_store, store_of
+from lexoffice_nb.oauth.accounts import open_store, store_of, where_this_runs
 from lexoffice_nb.oauth.id_token import IssuerKeys
 from lexoffice_nb.oauth.token_endpoint import TokenEndpoint
 from lexoffice_nb.oauth.token_source import SignIn, TokenSource
@@ -81,6 +82,7 @@ class LexofficeSession(ApiSession):
         super().__init__(TokenSource())
         self._signed_in: SignedIn | None = None
         self._beneath: list[SignedIn] = []  # while another one is used: see `using`
+        self._borrower: int | None = None  # the thread that uses another account for a while
         _sessions.add(self)
         self._when_forgotten: Callable[[], None] = lambda: None
 
@@ -141,8 +143,9 @@ class LexofficeSession(ApiSession):
             SignedOut: if there are no tokens yet.
             StoreError: if that is no name for a profile.
         """
+        profile = check_profile(profile)
         source = TokenSource()
-        source.adopt(attempt, AccountName(attempt.provider.name, check_profile(profile)))
+        source.adopt(attempt, AccountName.of(attempt.provider, profile))
         account = self._account_of(source, attempt.provider)
         source.describe(account)
         return SignedIn(source, attempt.provider, attempt.client_id, account, attempt.scopes, profile=profile)
@@ -157,8 +160,9 @@ class LexofficeSession(ApiSession):
             StoreError: if that is no name for a profile.
         """
         _check_form(key)
+        profile = check_profile(profile)
         source = TokenSource()
-        source.adopt_key(key, Binding.of(provider, ""), AccountName(provider.name, check_profile(profile)))
+        source.adopt_key(key, Binding.of(provider, ""), AccountName.of(provider, profile))
         answer: Any = {}
         with self._probe(source, provider) as probe:
             try:
@@ -176,7 +180,7 @@ class LexofficeSession(ApiSession):
         self._point_to(signed_in.source, signed_in.provider.api_base)
         self._signed_in = signed_in
 
-    def remember(self, store: StoreName) -> None:
+    def remember(self, store: StoreName, *, replaces: bool = False) -> None:
         """Keeps the tokens where other notebooks of this user find them, for 30 days; nothing for `memory`.
 
         Raises:
@@ -186,11 +190,13 @@ class LexofficeSession(ApiSession):
         signed_in = self._signed_in
         if signed_in is None or store in ("memory", self._source.store.kind):
             return
-        name = AccountName(signed_in.provider.name, signed_in.profile)
+        name = AccountName.of(signed_in.provider, signed_in.profile)
         former = None
         with suppress(StoreError):  # what is damaged is replaced
             there = store_of(name)
             former = there.load() if there else None
+        if former is not None and not replaces and self.account.is_another(former.who):
+            raise StoreError("profile_taken", profile=signed_in.profile, who=former.who.company or former.who.person)
         self._source.move_to(open_store(store, name), name, datetime.now(UTC) + REMEMBERED)
         kept, endpoint = self._source.kept, self._source.sign_in.endpoint
         if former is None or kept is None or endpoint is None or former.kind != "oauth":
@@ -203,7 +209,7 @@ class LexofficeSession(ApiSession):
         mine, theirs = self._source, other._source
         if "memory" in (mine.store.kind, theirs.store.kind) or mine.kept is None or theirs.kept is None:
             return False
-        return mine.kept.name == theirs.kept.name
+        return (mine.kept.name, mine.kept.binding) == (theirs.kept.name, theirs.kept.binding)
 
     def remembered(
         self, provider: Provider, client_id: str | None, client_secret: Secret | None, profile: str, where: str
@@ -224,7 +230,8 @@ class LexofficeSession(ApiSession):
             SignedOut: `signed_out_binding` if what is kept belongs to another client or address.
             StoreError: if it cannot be read.
         """
-        name = AccountName(provider.name, check_profile(profile))
+        profile = check_profile(profile)
+        name = AccountName.of(provider, profile)
         store = store_of(name)
         kept = store.load() if store else None
         if store is None or kept is None:
@@ -251,33 +258,47 @@ class LexofficeSession(ApiSession):
             with lexoffice.using("kanzlei-b"):
                 lexoffice.get("/v1/profile")
 
-        The account is one that is remembered on this machine, or that another session of this process has.
+        The account is one that is remembered on this machine, or that another session of this process has. Meanwhile
+        the session belongs to this thread: requests of any other are refused, since nobody could tell whose books they
+        would read. Threads take sessions of their own: `lexoffice_nb.login("b", profile="kanzlei-b")`.
 
         Raises:
-            SignedOut: `signed_out_profile` if nobody is signed in under that profile; `signed_out_binding`.
+            SignedOut: `signed_out_profile` if nobody is signed in under that profile; `signed_out_binding`;
+                `session_in_use` if another thread uses another account.
             StoreError: if that is no name for a profile, or what is kept of it cannot be read.
         """
         before = self._signed_in
         if before is None:
             raise SignedOut("signed_out_waiting")
         other = self._other(check_profile(profile), before)
+        self._require_this_thread()
         self._beneath.append(before)
+        borrower, self._borrower = self._borrower, threading.get_ident()
         try:
             self.adopt(other)
             yield self
         finally:
             self._beneath.pop()
             self.adopt(before)
+            self._borrower = borrower
+
+    def _require_this_thread(self) -> None:
+        if self._borrower not in (None, threading.get_ident()):
+            raise SignedOut("session_in_use", profile=self.profile)
+
+    def _require_sign_in(self) -> None:
+        self._require_this_thread()
+        super()._require_sign_in()
 
     def _other(self, profile: str, mine: SignedIn) -> SignedIn:
         for session in tuple(_sessions):
             for other in filter(None, (session._signed_in, *session._beneath)):
-                named = (other.provider.name, other.profile) == (mine.provider.name, profile)
-                if named and other.source.signed_in:
+                same = AccountName.of(other.provider, other.profile) == AccountName.of(mine.provider, profile)
+                if same and other.provider.api_base == mine.provider.api_base and other.source.signed_in:
                     return other
         endpoint = mine.source.sign_in.endpoint
         secret = endpoint.client_secret if endpoint else None
-        kept = self.remembered(mine.provider, mine.client_id, secret, profile, "using()")
+        kept = self.remembered(mine.provider, mine.client_id, secret, profile, where_this_runs())
         if kept is None:
             raise SignedOut("signed_out_profile", profile=profile, provider=mine.provider.title)
         return kept
@@ -405,10 +426,15 @@ class LexofficeSession(ApiSession):
         try:
             return self._source.revoke()
         finally:
-            self.forget()
+            self._forget_this_one()  # the account beneath, in `using`, is not what is meant
 
     def forget(self) -> None:
         """Forgets everything in this process without telling the provider; what is remembered stays for tomorrow."""
+        for account in self._beneath:
+            account.source.clear()
+        self._forget_this_one()
+
+    def _forget_this_one(self) -> None:
         self._source.clear()
         self.close()
         self._when_forgotten()

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Self
 
+import keyring.backend
+import keyring.core
 from jeepney import DBusAddress, new_method_call
 from jeepney.io.blocking import open_dbus_connection
 
@@ -41,6 +43,13 @@ from contextlib import closing
 with closing(secretstorage.dbus_init()) as connection:
     secretstorage.Collection(connection).lock()
 """
+
+
+def forget_the_choice() -> None:
+    """Has keyring choose anew: it chooses once in a process, among what was there to choose from at that moment."""
+    keyring.core._keyring_backend = None
+    if hasattr(keyring.backend.get_all_keyring, "saved_result"):
+        keyring.backend.get_all_keyring.reset()
 
 
 class KeyringSession:

@@ -98,7 +98,16 @@ def test_a_line_says_who_where_and_until_when():
 
 def test_rows_without_a_value_are_left_out():
     labels = [row.label for row in replace(RECEIPT, person="", email="", company="").rows()]
-    assert labels == ["Provider", "API", "Access until", "Renewal", "Kept"]
+    assert labels == ["Provider", "API", "Access until", "Renewal"]
+
+
+def test_what_is_remembered_says_where_until_when_and_under_which_profile():
+    until = datetime.now(UTC) + timedelta(days=30)
+    rows = {
+        row.label: row.value for row in replace(RECEIPT, profile="a", place="in a file", remembered_until=until).rows()
+    }
+    assert (rows["Profile"], rows["Kept"]) == ("a", "in a file")
+    assert until.astimezone().strftime("%d %b %Y") in rows["Remembered"]
 
 
 def test_a_person_who_is_the_company_is_named_once():

@@ -69,7 +69,7 @@ def _problem(flow: LoginFlow, state: str) -> dict[str, str] | None:
     if state == "waiting" and flow.asks == "confirmation":
         problem = unconfirmed(flow.request)
     if state == "waiting" and flow.asks == "account" and flow.candidate:
-        what = text("card.other_account", before=flow.before, now=flow.candidate.who)
+        what = text("card.other_account", before=flow.before, now=flow.now)
         return {"what": what, "next": text("card.other_account.next")}
     return {"what": problem.what(), "next": problem.next()} if problem else None
 
@@ -229,7 +229,7 @@ def _actions(flow: LoginFlow, state: str) -> list[dict[str, Any]]:
     if state == "waiting" and flow.asks == "port":
         return [_action("again", primary=True), _action("paste_instead")]
     if state == "waiting" and flow.asks == "account" and flow.candidate:
-        return [_action("use_account", now=flow.candidate.who), _action("refuse_account")]
+        return [_action("use_account", now=flow.now), _action("refuse_account")]
     return []
 
 

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import PurePath
 
 from lexoffice_nb.errors import shielded
 from lexoffice_nb.oauth.tokens import Secret
-from lexoffice_nb.texts import from_server
 
 
 @shielded
 def setting(variable: str) -> str | None:
     """Gives a variable that is no secret; None where it is missing or empty."""
     return os.environ.get(variable) or None
-
-
-def where_this_runs() -> str:
-    """Names the notebook or the program that runs, for the list of uses without a click: a name, not a path."""
-    notebook = os.environ.get("JPY_SESSION_NAME") or sys.argv[0] or "Python"
-    return from_server(PurePath(notebook).name, 80)
 
 
 @shielded

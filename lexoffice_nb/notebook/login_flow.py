@@ -40,7 +40,6 @@ from lexoffice_nb.notebook.callback_catcher import (
     CallbackCatcher,
     can_be_caught,
 )
-from lexoffice_nb.notebook.environment import where_this_runs
 from lexoffice_nb.notebook.port_holder import who_listens
 from lexoffice_nb.notebook.problems import problem_of
 from lexoffice_nb.notebook.sign_in_request import (
@@ -50,7 +49,7 @@ from lexoffice_nb.notebook.sign_in_request import (
     find_provider,
     provider_shown,
 )
-from lexoffice_nb.oauth.accounts import is_kept, kept_account, open_store
+from lexoffice_nb.oauth.accounts import is_kept, kept_account, open_store, where_this_runs
 from lexoffice_nb.oauth.login import ATTEMPT_SECONDS, LexofficeLogin
 from lexoffice_nb.oauth.metadata import forget_metadata
 from lexoffice_nb.oauth.system_keyring import safe_title
@@ -143,8 +142,7 @@ class LoginFlow(HasTraits):
     @property
     def name(self) -> AccountName:
         """What the account is called, as far as that is known before the provider is asked."""
-        provider = self.request.provider if not self.request.issuer else Origin.of(self.request.issuer).host
-        return AccountName(provider, self.request.profile)
+        return AccountName(self.request.issuer or self.request.provider, self.request.profile)
 
     @property
     def may_be_remembered(self) -> bool:
@@ -344,6 +342,8 @@ class LoginFlow(HasTraits):
         )
         if found is None or (request.api_key and found.kind != "key"):
             return
+        if found.kind == "key" and not request.api_key and (request.scopes or request.client_id):
+            return  # a key may do more than what is asked for
         if found.kind == "oauth" and not set(request.scopes) <= set(found.asked):
             return
         self.session.adopt(found)
@@ -551,7 +551,7 @@ class LoginFlow(HasTraits):
     def _keep(self) -> None:
         if not self._place:
             self._find_place()
-        self.session.remember(self.keeping.store)
+        self.session.remember(self.keeping.store, replaces=True)  # the person was asked
 
     def _account_before(self) -> Account:
         """Whose account this profile was last, as far as this machine knows."""
@@ -564,8 +564,14 @@ class LoginFlow(HasTraits):
 
     @property
     def before(self) -> str:
-        """Whose account this profile was, in a word."""
-        return self._before.company or self._before.person or self._before.email
+        """Whose account this profile was, in a word or two."""
+        return _told_apart(self._before, self.candidate.account if self.candidate else Account())
+
+    @property
+    def now(self) -> str:
+        """Who has signed in instead, in a word or two."""
+        candidate = self.candidate
+        return _told_apart(candidate.account, self._before, candidate.who) if candidate else "–"
 
     def use_account(self) -> None:
         """Takes the person's word that the other account is meant."""
@@ -583,8 +589,7 @@ class LoginFlow(HasTraits):
 
     def another_account(self) -> LoginError:
         """Says that somebody else has signed in than before."""
-        now = self.candidate.who if self.candidate else "–"
-        return LoginError("account_other", before=self.before or "–", now=now)
+        return LoginError("account_other", before=self.before, now=self.now)
 
     def refuse_account(self) -> None:
         """Signs the other account out again, and begins anew."""
@@ -741,3 +746,11 @@ def _refuse_if_held(redirect_uri: str) -> None:
         return
     if who := who_listens(port):
         raise LoginError("port_taken", port=port, who=who)
+
+
+def _told_apart(account: Account, other: Account, otherwise: str = "–") -> str:
+    """Names an account so that it is not taken for the other: by the person too, where the company is the same."""
+    person = account.person or account.email
+    if account.company and account.company == other.company and person:
+        return f"{person} ({account.company})"
+    return account.company or person or otherwise

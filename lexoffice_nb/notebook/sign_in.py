@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lexoffice_nb.errors import LexofficeError, LoginError, SignedOut, StoreError, shielded
 from lexoffice_nb.log import stop_redacting
 from lexoffice_nb.notebook import quiet_log
-from lexoffice_nb.notebook.environment import forget_secrets, secret, setting, where_this_runs
+from lexoffice_nb.notebook.environment import forget_secrets, secret, setting
 from lexoffice_nb.notebook.login_flow import LoginFlow
 from lexoffice_nb.notebook.problems import problem_of
 from lexoffice_nb.notebook.sign_in_request import (
@@ -25,7 +25,7 @@ from lexoffice_nb.notebook.sign_in_request import (
 )
 from lexoffice_nb.notebook.terminal import read_kernel, sign_in_alone, sign_in_terminal
 from lexoffice_nb.oauth import system_keyring
-from lexoffice_nb.oauth.accounts import is_kept, open_store
+from lexoffice_nb.oauth.accounts import is_kept, open_store, where_this_runs
 from lexoffice_nb.oauth.keyring_store import all_kept
 from lexoffice_nb.oauth.presets import shipped
 from lexoffice_nb.oauth.provider import Provider
@@ -345,7 +345,7 @@ def kept_texts() -> list[str]:
 
 def sign_out_profile(profile: str) -> list[str]:
     """Signs out every account of a profile, remembered or in this process; says what became of it."""
-    check_profile(profile)
+    profile = check_profile(profile)
     found = [one for one in all_kept() if one.name is not None and one.name.profile == profile]
     said = []
     for one in found:

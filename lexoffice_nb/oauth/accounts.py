@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from lexoffice_nb.oauth.keyring_store import KeyringStore, all_kept
 from lexoffice_nb.oauth.token_store import AccountName, FileStore, MemoryStore
+from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
     from lexoffice_nb.oauth.token_store import Account, StoreName, TokenStore
@@ -17,6 +20,12 @@ def open_store(kind: StoreName, name: AccountName) -> TokenStore:
     if kind == "keyring":
         return KeyringStore(name)
     return FileStore(name) if kind == "file" else MemoryStore()
+
+
+def where_this_runs() -> str:
+    """Names the notebook or the program that runs, for the list of uses without a click: a name, not a path."""
+    notebook = os.environ.get("JPY_SESSION_NAME") or sys.argv[0] or "Python"
+    return from_server(PurePath(notebook).name, 80)
 
 
 def is_kept(name: AccountName) -> bool:

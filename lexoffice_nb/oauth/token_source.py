@@ -198,6 +198,10 @@ class TokenSource:
         Raises:
             StoreError: if that one cannot keep them; then they stay where they are.
         """
+        # A renewal under way holds the right to renew in the old store, which says nothing to those of the new one.
+        ends = time.monotonic() + LONGEST_PAUSE
+        while (flight := self._flight) is not None and time.monotonic() < ends:
+            flight.ended.wait(SLICE)
         with self._lock:
             kept = self._current()
             moved = replace(kept, name=name, remembered_until=remembered_until)
@@ -486,7 +490,10 @@ class TokenSource:
         try:
             replaced = self._replace(marked, newer)
         except StoreError:
-            self._unsaved = newer
+            if self._kept is None:  # signed out meanwhile: nothing is to be kept, and nothing left behind
+                _revoke(endpoint, tokens)
+            else:
+                self._unsaved = newer
             raise
         if not replaced:
             # Signed out, or in anew, while the provider was asked: nothing is kept, nor left behind.

@@ -53,6 +53,12 @@ class AccountName:
     provider: str
     profile: str = DEFAULT_PROFILE
 
+    @classmethod
+    def of(cls, provider: Provider, profile: str = DEFAULT_PROFILE) -> AccountName:
+        """Gives the name of an account: of a provider that has no name but its host, by the whole issuer."""
+        issuer = provider.issuer or ""
+        return cls(issuer if issuer and provider.name == Origin.of(issuer).host else provider.name, profile)
+
     @property
     def key(self) -> str:
         """A name for files: hashed, so that no name can be a path."""
@@ -79,6 +85,8 @@ class Binding:
     client_id: str
     token_origin: str
     api_origin: str
+    revocation_origin: str = ""
+    userinfo_origin: str = ""
 
     @classmethod
     def of(cls, provider: Provider, client_id: str) -> Binding:
@@ -88,9 +96,11 @@ class Binding:
             client_id,
             str(Origin.of(provider.token_endpoint)),
             str(Origin.of(provider.api_base)),
+            *(str(Origin.of(url)) if url else "" for url in (provider.revocation_endpoint, provider.userinfo_endpoint)),
         )
 
 
+_BINDING = ("issuer", "client_id", "token_origin", "api_origin", "revocation_origin", "userinfo_origin")
 _NAMES = ("organisation", "subject", "company", "person", "email")
 
 
@@ -108,7 +118,9 @@ class Account:
         """Whether it is somebody else's, as far as both are known; a company's name may change, its id does not."""
         names = ("organisation", "subject", "email") if self.organisation and before.organisation else _NAMES
         pairs = [(getattr(self, name), getattr(before, name)) for name in names]
-        return any(mine and theirs and mine != theirs for mine, theirs in pairs)
+        known = [(mine, theirs) for mine, theirs in pairs if mine and theirs]
+        # Where nothing can be compared, nobody knows who it is: then the person has to say.
+        return any(mine != theirs for mine, theirs in known) or (not known and before != Account())
 
 
 @dataclass(frozen=True)
@@ -153,8 +165,8 @@ class Kept:
 
     def adopted_by(self, where: str) -> Kept:
         """Gives it with one more use without a click."""
-        adoption = Adoption(datetime.now(UTC), where)
-        return replace(self, adoptions=(*self.adoptions, adoption)[-MOST_ADOPTIONS:])
+        others = tuple(one for one in self.adoptions if one.where != where)  # one that comes again pushes none off
+        return replace(self, adoptions=(*others, Adoption(datetime.now(UTC), where))[-MOST_ADOPTIONS:])
 
     @property
     def forgotten(self) -> bool:
@@ -552,7 +564,7 @@ def kept_of(entry: Mapping[str, Any], tokens: Any, name: AccountName, path: Path
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, OverflowError):
         kept = Kept(
             name=AccountName(*_texts(entry["name"], "provider", "profile")),
-            binding=Binding(*_texts(entry["binding"], "issuer", "client_id", "token_origin", "api_origin")),
+            binding=Binding(*_texts(entry["binding"], *_BINDING)),
             kind=_text(entry["kind"]),
             tokens=tokens_of(tokens),
             family=_text(entry["family"]),

@@ -263,8 +263,7 @@ def test_an_api_key_made_on_the_key_page_signs_in(notebook: Notebook) -> None:
     assert key not in notebook.file_text()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("locale", ["en-US", "de-DE"])
+@pytest.mark.parametrize(("theme", "locale"), [("light", "en-US"), ("dark", "de-DE")])
 def test_card_and_receipt_in_both_themes_and_languages(
     new_notebook: Callable[..., Notebook], theme: str, locale: str
 ) -> None:

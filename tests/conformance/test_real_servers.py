@@ -270,7 +270,7 @@ def test_invalid_scope_is_told_with_what_to_change(start: StartProvider) -> None
         lambda server, url: server.authorize(url, code=LEFT_OUT, error="invalid_scope"),
         CallbackError,
         "authorize_invalid_scope",
-        "Name the right ones with --scope.",
+        "Name the right ones with --scope, or as scopes in the provider's entry.",
     )
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -60,7 +61,18 @@ def browse(url: str, seconds: float = 20) -> tuple[int, str]:
 
 
 def our_threads() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith(("lexoffice-nb", "loopback"))]
+    """The threads that this test has begun. Those that interrupt at any instant may leave some behind."""
+    mine = (t for t in threading.enumerate() if t not in _before)
+    return [t.name for t in mine if t.name.startswith(("lexoffice-nb", "loopback"))]
+
+
+_before: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+@pytest.fixture(autouse=True)
+def _threads_before() -> None:
+    _before.clear()
+    _before.update(threading.enumerate())
 
 
 @pytest.fixture(scope="session")

@@ -359,16 +359,12 @@ def test_a_tab_from_before_still_works_while_the_cell_asks_for_the_secret(
 def test_the_secret_of_the_keyring_signs_in_and_a_locked_one_is_named(
     loaded: InteractiveShell, partner: Sandbox, monkeypatch: pytest.MonkeyPatch, seen: list[str]
 ) -> None:
-    import keyring
-
-    from tests.keyring_session import KeyringSession
+    from tests.keyring_session import KeyringSession, forget_the_choice
 
     loaded.kernel = SimpleNamespace(_allow_stdin=True)
-    monkeypatch.setattr(keyring.core, "_keyring_backend", None)
+    forget_the_choice()
     for name in ("PYTHON_KEYRING_BACKEND", "KEYRING_PROPERTY_SCHEME", "KEYRING_PROPERTY_PREFERRED_COLLECTION"):
         monkeypatch.delenv(name, raising=False)
-    if hasattr(keyring.backend.get_all_keyring, "saved_result"):
-        keyring.backend.get_all_keyring.reset()  # it remembers what there was to choose from before
     with KeyringSession() as private:
         private.store(f"lexoffice_nb/{NAME}", partner.partner_client.id, partner.partner_client.secret)
         monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", private.environment["DBUS_SESSION_BUS_ADDRESS"])

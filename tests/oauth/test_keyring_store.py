@@ -21,7 +21,7 @@ from lexoffice_nb.oauth import system_keyring
 from lexoffice_nb.oauth.keyring_store import SERVICE, KeyringStore, all_kept, forget_everything
 from lexoffice_nb.oauth.token_store import Account, AccountName, Binding, FileStore, Kept, open_store
 from lexoffice_nb.oauth.tokens import Secret, TokenSet
-from tests.keyring_session import KeyringSession
+from tests.keyring_session import KeyringSession, forget_the_choice
 from tests.oauth.test_token_store import SECRETS, kept, refused, same
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def unlocked() -> Iterator[KeyringSession]:
 
 @pytest.fixture(autouse=True)
 def _fresh_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keyring.core, "_keyring_backend", None)
+    forget_the_choice()
     for name in ("PYTHON_KEYRING_BACKEND", "KEYRING_PROPERTY_SCHEME", "KEYRING_PROPERTY_PREFERRED_COLLECTION"):
         monkeypatch.delenv(name, raising=False)
 
@@ -55,7 +55,7 @@ def enter(session: KeyringSession, monkeypatch: pytest.MonkeyPatch) -> None:
 def inside(unlocked: KeyringSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyringSession]:
     enter(unlocked, monkeypatch)
     yield unlocked
-    monkeypatch.setattr(keyring.core, "_keyring_backend", None)  # a test may have chosen another
+    forget_the_choice()  # a test may have chosen another
     system_keyring.forget_all(SERVICE, ())
 
 
@@ -133,6 +133,7 @@ class TestTokensInTheKeyring:
         assert len(users()) == 1
         assert store.load() is not None
 
+    @pytest.mark.case("statement/30-stores")
     def test_go_with_the_log_out(self, saved: KeyringStore) -> None:
         saved.delete()
         assert item() is None
@@ -295,7 +296,7 @@ class TestTokensThatAreTooLongForOneItem:
 
 
 class TestALockedKeyring:
-    def test_is_an_error_from_any_thread_and_opens_no_window(
+    def test_threat_29_is_an_error_from_any_thread_and_opens_no_window(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with KeyringSession() as session:
@@ -321,7 +322,7 @@ class TestALockedKeyring:
 
 class TestWithoutAKeyring:
     @pytest.mark.parametrize("backend", ["keyring.backends.null.Keyring", "keyring.backends.fail.Keyring"])
-    def test_nothing_is_kept_and_the_person_is_told_what_else_there_is(
+    def test_threat_29_nothing_is_kept_and_the_person_is_told_what_else_there_is(
         self, backend: str, store: KeyringStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("PYTHON_KEYRING_BACKEND", backend)

@@ -60,6 +60,7 @@ def test_threat_38_a_login_has_no_public_attribute_beside_these() -> None:
         "provider",
         "redirect_uri",
         "resource",
+        "retire",
         "scopes",
         "tokens",
     }

@@ -21,7 +21,7 @@ from lexoffice_nb.oauth import system_keyring
 from lexoffice_nb.oauth.system_keyring import backend_title, client_secret
 from lexoffice_nb.oauth.tokens import Secret
 from lexoffice_nb.texts import use_language
-from tests.keyring_session import KeyringSession
+from tests.keyring_session import KeyringSession, forget_the_choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,7 +57,7 @@ def locked() -> Iterator[KeyringSession]:
 @pytest.fixture
 def _fresh_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
     """keyring chooses once in a process; and nothing of the person who runs the tests takes part."""
-    monkeypatch.setattr(keyring.core, "_keyring_backend", None)
+    forget_the_choice()
     for name in ("PYTHON_KEYRING_BACKEND", "KEYRING_PROPERTY_SCHEME", "KEYRING_PROPERTY_PREFERRED_COLLECTION"):
         monkeypatch.delenv(name, raising=False)
 

@@ -177,7 +177,7 @@ class TestAFile:
         assert same(store.load(), before)
 
     @pytest.mark.case("statement/26-token-file")
-    def test_is_private_like_its_folder_and_its_locks(self, saved: FileStore) -> None:
+    def test_threat_30_is_private_like_its_folder_and_its_locks(self, saved: FileStore) -> None:
         with saved.renewing(), saved.changing():
             pass
         assert stat.S_IMODE(saved.folder.stat().st_mode) == 0o700
@@ -363,7 +363,7 @@ class TestWhatWasTamperedWith:
         assert same(saved.load(), before)
 
     @pytest.mark.parametrize("what", ["renew", "change"])
-    def test_is_refused_where_a_lock_is_a_link(self, saved: FileStore, tmp_path: Path, what: str) -> None:
+    def test_threat_30_is_refused_where_a_lock_is_a_link(self, saved: FileStore, tmp_path: Path, what: str) -> None:
         target = tmp_path / "target"
         target.write_text("precious")
         target.chmod(0o600)
@@ -485,7 +485,7 @@ class TestAFullDisk:
 @as_root
 @pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="mounts a file system as Linux does")  # noqa: PTH110
 @pytest.mark.parametrize("folders", [0o755, 0o700], ids=["nor folders", "but folders"])
-def test_a_file_system_that_cannot_keep_others_out_of_files_gets_no_token(tmp_path: Path, folders: int) -> None:
+def test_threat_30_a_file_system_that_keeps_nobody_out_gets_no_token(tmp_path: Path, folders: int) -> None:
     place = tmp_path / "stick"
     place.mkdir()
     try:
