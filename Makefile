@@ -27,10 +27,9 @@ lab: setup  ## open JupyterLab at the first notebook
 	@echo "JupyterLab opens in your browser, or at the address below. Ctrl-C here ends it."
 	@$(PY) tools/lab.py $(LAB_ARGS)
 
-# Most tests wait for a browser, a kernel or a server: two workers keep two cores busy. A file stays on one of them; the
-# order is that of the folders, since the files with few tests, those with a browser, take longest.
+# Most tests wait for a browser, a kernel or a server: two workers keep two cores busy. A file stays on one of them.
 test: lint  ## run the linters, then every test (JupyterLab and Chromium included)
-	@$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(PY) -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 soak: setup  ## run the tests that take long
 	@$(PY) -m pytest -m soak $(PYTEST_ARGS)

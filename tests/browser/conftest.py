@@ -122,7 +122,12 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "tools" / "lab.py"), *options],
             cwd=root,
-            env={**inherited, **{k: str(v) for k, v in folders.items()}, "JUPYTER_TOKEN": server.token},
+            env={
+                **inherited,
+                **{k: str(v) for k, v in folders.items()},
+                "JUPYTER_TOKEN": server.token,
+                "DBUS_SESSION_BUS_ADDRESS": f"unix:path={base}/no-bus",  # no keyring of whoever runs the tests
+            },
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

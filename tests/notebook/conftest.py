@@ -21,6 +21,7 @@ from lexoffice_nb.notebook.login_flow import LoginFlow
 from lexoffice_nb.notebook.sign_in_request import GivenSecrets, SignInRequest
 from lexoffice_nb.sandbox import Sandbox, SandboxSettings, process
 from lexoffice_nb.texts import use_language
+from tests.keyring_session import forget_the_choice
 from tests.notebook.kernels import Kernel
 
 if TYPE_CHECKING:
@@ -111,9 +112,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, homes: dict[str, str]) -
         monkeypatch.setenv(variable, folder)
     for variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
         monkeypatch.delenv(variable, raising=False)
+    # No keyring, neither that of whoever runs the tests nor one that another test had for itself.
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", f"unix:path={homes['HOME']}/no-bus")
+    forget_the_choice()
     use_language(None)
     yield
     use_language(None)
+    forget_the_choice()
     forget_secrets()  # those of the environment, which are taken out of it
 
 
