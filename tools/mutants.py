@@ -92,11 +92,11 @@ MUTANTS = (
         ENDPOINT,
     ),
     Mutant(
-        "redirects are followed",
+        "`~/.netrc` says who asks",
         "lexoffice_nb/oauth/transport.py",
-        "allow_redirects=False,",
-        "allow_redirects=True,",
-        (*ENDPOINT, "tests/oauth/test_transport.py"),
+        "            session.trust_env = False\n",
+        "",
+        ("tests/oauth/test_transport.py",),
     ),
     Mutant(
         "any token_type is taken",
