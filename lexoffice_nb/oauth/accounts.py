@@ -7,7 +7,7 @@ import sys
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from lexoffice_nb.oauth.keyring_store import KeyringStore, all_kept
+from lexoffice_nb.oauth.keyring_store import KeyringStore
 from lexoffice_nb.oauth.token_store import AccountName, FileStore, MemoryStore
 from lexoffice_nb.texts import from_server
 
@@ -37,9 +37,9 @@ def kept_account(name: AccountName) -> Account | None:
     """Gives whose account is kept under a name, or None; no secret is read.
 
     Raises:
-        StoreError: if the folder of the accounts cannot be used.
+        StoreError: if what is kept cannot be read.
     """
-    return next((one.who for one in all_kept() if one.name == name), None) if is_kept(name) else None
+    return FileStore(name).kept_who() if is_kept(name) else None
 
 
 def store_of(name: AccountName) -> TokenStore | None:
