@@ -8,6 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from lexoffice_nb.sandbox.options import USAGE, add_options, arguments_of, described
 from lexoffice_nb.texts import text
 
 if TYPE_CHECKING:
@@ -20,25 +21,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="lexoffice-nb", description="Sign in to a financial API from a notebook; a sandbox of it on this machine."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    sandbox = commands.add_parser("sandbox", help="run the sandbox in this terminal until Ctrl-C")
-    sandbox.add_argument(
-        "--port", type=_port, default=0, help="port to listen on, 1 to 65535 (default: its old one, or a free one)"
-    )
+    sandbox = commands.add_parser("sandbox", usage=USAGE, help="run the sandbox in this terminal until Ctrl-C")
+    add_options(sandbox)
     forget = commands.add_parser("forget", help="remove what this package has written on this machine")
     forget.add_argument("--all", action="store_true", required=True, help="all accounts, and the sandbox's books")
     forget.add_argument("--yes", action="store_true", help="do not ask")
     chosen = parser.parse_args(arguments)
     try:
-        return _forget(ask=not chosen.yes) if chosen.command == "forget" else _sandbox(chosen.port)
+        return _forget(ask=not chosen.yes) if chosen.command == "forget" else _sandbox(chosen)
     except KeyboardInterrupt:
         # Of the sandbox, before it minds signals itself, that is its usual end.
         return 1 if chosen.command == "forget" else 0
-
-
-def _port(value: str) -> int:
-    if value.isascii() and value.isdigit() and 0 < int(value[:6]) < 65536:
-        return int(value)
-    raise argparse.ArgumentTypeError(f"{value[:20]!r} is no port: choose a number from 1 to 65535")
 
 
 def _forget(*, ask: bool) -> int:
@@ -95,13 +88,16 @@ def _asked(question: str) -> str:
         return ""
 
 
-def _sandbox(port: int) -> int:
+def _sandbox(chosen: argparse.Namespace) -> int:
     from lexoffice_nb.sandbox.__main__ import main as run
 
-    status = run(["--port", str(port)])
+    status = run(arguments_of(chosen))
     if status:
         from lexoffice_nb.sandbox.process import find
 
-        remedy = "cli.sandbox.running" if find() else "cli.sandbox.remedy"
+        running = find()
+        remedy = "cli.sandbox.running" if running else "cli.sandbox.remedy"
+        if running and running.options != described(chosen):
+            remedy = "cli.sandbox.other"
         sys.stderr.write(f"→ {text(remedy)}\n")
     return status

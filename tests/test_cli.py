@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import http.client
 import json
 import os
 import re
@@ -16,6 +18,9 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 from lexoffice_nb.cli import main
+from lexoffice_nb.sandbox import Sandbox, SandboxSettings
+from lexoffice_nb.sandbox.faults import Faults
+from lexoffice_nb.sandbox.options import add_options, arguments_of, described, settings_of
 from tests.keyring_session import KeyringSession
 
 COMMAND = [sys.executable, "-c", "import sys; from lexoffice_nb.cli import main; sys.exit(main())"]
@@ -77,8 +82,85 @@ def test_a_bad_port_is_refused_in_two_clear_lines(environment, port):
     done = run(environment, "sandbox", f"--port={port}")
     lines = done.stderr.splitlines()
     assert (done.returncode, done.stdout, len(lines)) == (2, "", 2)
-    assert lines[0] == "usage: lexoffice-nb sandbox [-h] [--port PORT]"
+    assert lines[0] == "usage: lexoffice-nb sandbox [options]"
     assert "choose a number from 1 to 65535" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("option", "remedy"),
+    [
+        *((f"--rate-limit={value}", "from 0.001 to 10000") for value in ("0", "-1", "fast", "nan", "inf", "1e9", "")),
+        *((f"--vouchers={value}", "from 0 to 5000000") for value in ("-1", "1.5", "5000001", "٣", "9" * 5000)),
+        *((f"--seed={value}", "a whole number") for value in ("-1", "x", "1.0", "9" * 19)),
+        *((f"--faults={value}", "from 0 to 1") for value in ("1.1", "-0.1", "25%", "nan", ".5")),
+    ],
+)
+def test_a_bad_option_of_the_sandbox_is_refused_in_two_clear_lines(option, remedy, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["sandbox", option])
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    assert (ended.value.code, said.out, len(lines)) == (2, "", 2)
+    assert lines[0] == "usage: lexoffice-nb sandbox [options]"
+    assert remedy in lines[1]
+    assert len(lines[1]) < 160
+
+
+def test_the_options_of_the_sandbox_are_in_force_and_another_one_is_told_of_them(environment, tmp_path):
+    options = ["--rate-limit", "0.01", "--seed", "7", "--faults", "0.5", "--vouchers", "0"]
+    with subprocess.Popen(
+        [*COMMAND, "sandbox", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().split()[-1]
+            statuses = met_at(address, 40)
+            plain, same = run(environment, "sandbox"), run(environment, "sandbox", *options)
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+    assert {0, 500, 504} <= set(statuses)
+    with Sandbox(data_dir=tmp_path / "box", settings=SandboxSettings(faults=Faults.storm(0.5, 7))) as box:
+        assert statuses == met_at(box.url, 40)
+    assert (plain.returncode, plain.stderr.splitlines()) == (
+        1,
+        [
+            f"a sandbox runs already: {address}, with --rate-limit 0.01 --seed 7 --faults 0.5",
+            "→ Its options are not the ones you asked for: end it first, then run this again; or use it as it is.",
+        ],
+    )
+    assert (same.returncode, same.stderr.splitlines()) == (
+        1,
+        [f"a sandbox runs already: {address}", "→ Use that one, or end it first."],
+    )
+
+
+def met_at(address: str, times: int) -> list[int]:
+    """The statuses that a client without a token meets; 0 where no answer came."""
+    return [status_of(address) for _ in range(times)]
+
+
+def status_of(address: str) -> int:
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=10)
+    try:
+        connection.request("GET", "/v1/profile")
+        return connection.getresponse().status
+    except ConnectionError:
+        return 0
+    finally:
+        connection.close()
+
+
+def test_a_limit_and_vouchers_from_the_command_line_reach_the_settings():
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    chosen = parser.parse_args(["--rate-limit", "2", "--vouchers", "12345", "--seed", "3", "--faults", "0.25"])
+    assert settings_of(chosen) == SandboxSettings(
+        rate_limit=2.0, extra_vouchers=12345, seed=3, faults=Faults.storm(0.25, 3)
+    )
+    assert settings_of(parser.parse_args(["--port", "81"])) == SandboxSettings()
+    again = parser.parse_args(arguments_of(chosen))
+    assert (again, described(again)) == (chosen, "--rate-limit 2 --vouchers 12345 --seed 3 --faults 0.25")
 
 
 def test_a_port_in_use_is_said_in_two_clear_lines(environment):

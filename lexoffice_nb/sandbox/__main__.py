@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from lexoffice_nb.sandbox.options import USAGE, add_options, described, settings_of
 from lexoffice_nb.sandbox.private_files import NotPrivate, make_private_folder
 from lexoffice_nb.sandbox.process import SandboxAddress, data_dir, find, remove_address, write_address
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal comes or nobody has asked for a while; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="lexoffice-nb sandbox", description="A lexoffice on this machine.")
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: the one of the last time)")
+    parser = argparse.ArgumentParser(
+        prog="lexoffice-nb sandbox", usage=USAGE, description="A lexoffice on this machine."
+    )
+    add_options(parser)
     parser.add_argument("--data-dir", type=Path, default=None, help="where key, grants and address are kept")
     parser.add_argument("--idle-minutes", type=float, default=60, help="end after so long without a request")
     chosen = parser.parse_args(arguments)
@@ -34,24 +37,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # that is just ending has taken its address back already, and is waited for.
         patience = 0 if find(folder) else 10
         with FileLock(folder / "serving.lock", timeout=patience, mode=0o600):
-            return _serve(folder, chosen.port, chosen.idle_minutes * 60)
+            return _serve(folder, chosen)
     except Timeout:
         running = find(folder)
         where = running.url if running else "another process"
-        print(f"a sandbox runs already: {where}", file=sys.stderr)  # noqa: T201 - a program's last word
+        # A person who asked for a limit and reads only the address would think that it is in force.
+        asked, runs = described(chosen), running.options if running else ""
+        how = f", with {runs or 'no options'}" if asked != runs else ""
+        print(f"a sandbox runs already: {where}{how}", file=sys.stderr)  # noqa: T201 - a program's last word
     except (OSError, NotPrivate) as error:
         print(f"cannot serve: {error}", file=sys.stderr)  # noqa: T201 - a program's last word
     return 1
 
 
-def _serve(folder: Path, port: int, idle_seconds: float) -> int:
+def _serve(folder: Path, chosen: argparse.Namespace) -> int:
     from lexoffice_nb.sandbox.app import Sandbox
 
+    idle_seconds = chosen.idle_minutes * 60
     end = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: end.set())
-    with Sandbox(port=port, data_dir=folder) as box:
-        address = SandboxAddress(box.url, os.getpid(), box.instance)
+    with Sandbox(port=chosen.port, data_dir=folder, settings=settings_of(chosen)) as box:
+        address = SandboxAddress(box.url, os.getpid(), box.instance, described(chosen))
         write_address(folder, address)
         print(f"sandbox at {box.url}", flush=True)  # noqa: T201 - where to go
         try:

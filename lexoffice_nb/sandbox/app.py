@@ -21,9 +21,10 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from lexoffice_nb.sandbox import addons, api, endpoints, identity, openid, pages, paper, partner
 from lexoffice_nb.sandbox.api_keys import ApiKeys
 from lexoffice_nb.sandbox.authorization import Issuer
-from lexoffice_nb.sandbox.authorization_header import basic_credentials
+from lexoffice_nb.sandbox.authorization_header import basic_credentials, bearer_token
 from lexoffice_nb.sandbox.browser import Browser, WaitingRequests
 from lexoffice_nb.sandbox.database import Database
+from lexoffice_nb.sandbox.faults import Cut, Faults
 from lexoffice_nb.sandbox.grants import Grants
 from lexoffice_nb.sandbox.ledger import Ledger, build_ledgers
 from lexoffice_nb.sandbox.people import PEOPLE
@@ -32,6 +33,8 @@ from lexoffice_nb.sandbox.sessions import Sessions
 from lexoffice_nb.sandbox.settings import RequestRecord, SandboxSettings
 from lexoffice_nb.sandbox.signing import keep_tokens_out_of_logs, signing_key
 from lexoffice_nb.sandbox.throttle import Throttle
+from lexoffice_nb.sandbox.voucher_rows import VoucherRows
+from lexoffice_nb.sandbox.written import all_books
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +81,7 @@ class Sandbox:
         self._data_dir = data_dir or default_data_dir()
         self._records: deque[RequestRecord] = deque(maxlen=_MOST_RECORDS)
         self._server: BaseWSGIServer | None = None
+        self.voucher_rows: dict[str, VoucherRows] = {}
         self.last_request = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -102,7 +106,7 @@ class Sandbox:
         try:
             self._start()
         except BaseException:
-            self._database.close()
+            self._close()
             raise
 
     def _start(self) -> None:
@@ -111,7 +115,8 @@ class Sandbox:
         self.instance = self._database.note("instance") or str(uuid.uuid4())
         self._database.remember("instance", self.instance)
         self.identity_secret = identity.make_secret(self._data_dir)
-        self.ledgers = build_ledgers(self.settings.seed, self._day_of_the_books())
+        self.ledgers = build_ledgers(self.settings.seed, self._day_of_the_books(), self.settings.extra_vouchers)
+        self.voucher_rows = {key: VoucherRows.of(ledger) for key, ledger in self.ledgers.items()}
         self._server = self._bind()
         self.port = int(self._server.port)
         self.url = f"http://127.0.0.1:{self.port}"
@@ -133,7 +138,12 @@ class Sandbox:
             self._thread.join(5)
             self._server.server_close()
             self._server = None
-            self._database.close()
+            self._close()
+
+    def _close(self) -> None:
+        self._database.close()
+        for rows in self.voucher_rows.values():
+            rows.close()
 
     @property
     def requests(self) -> list[RequestRecord]:
@@ -144,6 +154,11 @@ class Sandbox:
     def ledger(self) -> Ledger:
         """The books of the demo organisation."""
         return self.ledgers["demo"]
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong between a client and the API."""
+        return self.settings.faults
 
     def make_api_key(self, person: str = "demo", label: str = "") -> str:
         """An API key of a person, as the page would make it."""
@@ -203,7 +218,7 @@ class Sandbox:
                 time=time.time(),
                 method=request.method,
                 path=request.path,
-                status=response.status_code,
+                status=0 if isinstance(response, Cut) else response.status_code,
                 grant_type=_known(asked.get("grant_type"), _GRANT_TYPES) if request.path in _TOKEN_PATHS else None,
                 client_id=_known(credentials[0] if credentials else asked.get("client_id"), _CLIENTS)
                 if request.path.startswith(_PREFIXES)
@@ -237,8 +252,16 @@ def _application(box: Sandbox) -> Flask:
         # A page anywhere may point its own name at 127.0.0.1 (DNS rebinding); its requests carry that name.
         return None if request.host in hosts else Response("Misdirected request\n", 421, content_type="text/plain")
 
+    @app.before_request
+    def go_wrong() -> Response | None:
+        token = bearer_token(request.headers.get("Authorization", ""))
+        g.met = box.faults.meet(request.method, request.path, token, lambda text: box.grants.bearer(text) is not None)
+        return g.met.instead() if g.met else None
+
     @app.after_request
     def finish(response: Response) -> Response:
+        if met := g.get("met"):  # not there for a request that another check has ended before
+            response = met.spoil(response)
         for name, value in pages.SECURITY_HEADERS.items():
             response.headers[name] = value
         browser.attach_cookie(response)
@@ -275,5 +298,6 @@ def _application(box: Sandbox) -> Flask:
     app.register_blueprint(endpoints.blueprint(for_partners, browser, waiting, views, Throttle(box.settings)))
     app.register_blueprint(pages.blueprint(browser, waiting, views))
     app.register_blueprint(addons.blueprint(browser, views, box.api_keys, box.partner_client, box.url))
-    app.register_blueprint(api.blueprint(box.grants, box.api_keys, box.ledgers, box.settings))
+    books = all_books(box.ledgers, box.voucher_rows, box._database)
+    app.register_blueprint(api.blueprint(box.grants, box.api_keys, books, box.settings))
     return app

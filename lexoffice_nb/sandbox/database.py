@@ -35,6 +35,11 @@ CREATE TABLE IF NOT EXISTS refresh_tokens (digest TEXT PRIMARY KEY, family TEXT 
     expires REAL NOT NULL, used_at REAL);
 CREATE TABLE IF NOT EXISTS api_keys (digest TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, person TEXT NOT NULL,
     label TEXT NOT NULL, tail TEXT NOT NULL, created REAL NOT NULL, revoked_at REAL);
+CREATE TABLE IF NOT EXISTS written (organisation TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,
+    body TEXT NOT NULL, PRIMARY KEY (organisation, kind, id));
+CREATE TABLE IF NOT EXISTS uploads (organisation TEXT NOT NULL, id TEXT NOT NULL, digest TEXT NOT NULL,
+    purpose TEXT NOT NULL, content_type TEXT NOT NULL, voucher TEXT, content BLOB NOT NULL,
+    PRIMARY KEY (organisation, id));
 """
 
 

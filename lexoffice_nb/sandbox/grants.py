@@ -48,11 +48,15 @@ class Grant:
 
 @dataclass(frozen=True)
 class Bearer:
-    """Whom an accepted access token or API key speaks for. `scope` is None for an API key, which may do all."""
+    """Whom an accepted access token or API key speaks for, and by which client; an API key has none.
+
+    `scope` is None for an API key, which may do all that is not kept for the partner's client.
+    """
 
     person: str
     scope: frozenset[str] | None
     connection: str
+    client_id: str | None = None
 
 
 class Grants:
@@ -197,11 +201,11 @@ class Grants:
     def bearer(self, token: str) -> Bearer | None:
         """Whom an access token speaks for, if it is alive (RFC 6750, section 3.1)."""
         row = self._database.row(
-            "SELECT f.person, a.scope, f.id FROM access_tokens a JOIN families f ON f.id = a.family"
+            "SELECT f.person, a.scope, f.id, f.client_id FROM access_tokens a JOIN families f ON f.id = a.family"
             " WHERE a.digest = ? AND a.expires > ? AND a.revoked_at IS NULL AND f.revoked_at IS NULL",
             *(digest(token), time.time()),
         )
-        return None if row is None else Bearer(row[0], frozenset(row[1].split()), row[2])
+        return None if row is None else Bearer(row[0], frozenset(row[1].split()), *row[2:])
 
     def expire_access_tokens(self) -> None:
         """Every access token is past its life from now on; refresh tokens live on."""

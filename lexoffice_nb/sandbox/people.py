@@ -38,7 +38,7 @@ PEOPLE: dict[str, Person] = {
         subject="b24e6f3a-90d2-4c17-8a55-7de0c3b1f682",
         name="Jonas Beispiel",
         email="jonas@kanzlei-beispiel.example",
-        organisation=Organisation("kanzlei", "Steuerkanzlei Beispiel PartG mbB"),
+        organisation=Organisation("kanzlei", "Steuerkanzlei Beispiel PartG mbB", small_business=True),
     ),
 }
 

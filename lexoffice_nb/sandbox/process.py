@@ -21,6 +21,7 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from lexoffice_nb.sandbox.identity import proves, read_secret
+from lexoffice_nb.sandbox.options import is_described
 from lexoffice_nb.sandbox.private_files import (
     NotPrivate,
     create_private_file,
@@ -52,11 +53,13 @@ class SandboxAddress:
         url: Its base URL, which is the issuer.
         pid: Its process.
         instance: Its name, which stays the same over restarts.
+        options: The options it was started with, as they are typed; empty for a sandbox as usual.
     """
 
     url: str
     pid: int
     instance: str
+    options: str = ""
 
 
 def data_dir() -> Path:
@@ -119,7 +122,8 @@ def stop(timeout: float = 10, folder: Path | None = None) -> bool:
 
 def write_address(folder: Path, address: SandboxAddress) -> None:
     """Tell this user's other processes where the sandbox answers."""
-    text = json.dumps({"issuer": address.url, "pid": address.pid, "instance": address.instance})
+    content = {"issuer": address.url, "pid": address.pid, "instance": address.instance}
+    text = json.dumps({**content, "options": address.options} if address.options else content)
     write_private_file(folder / "address.json", text + "\n")
 
 
@@ -136,7 +140,9 @@ def _read_address(folder: Path) -> SandboxAddress | None:
         return None
     match content:
         case {"issuer": str(url), "pid": int(pid), "instance": str(instance)} if _ISSUER.fullmatch(url) and pid > 0:
-            return SandboxAddress(url, pid, instance)
+            options = content.get("options")
+            known = isinstance(options, str) and is_described(options)
+            return SandboxAddress(url, pid, instance, options if known else "")
     return None
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from lexoffice_nb.sandbox.faults import Faults
+
 
 @dataclass
 class SandboxSettings:
@@ -20,6 +22,8 @@ class SandboxSettings:
         html_token_endpoint: The token endpoint answers with a page instead of JSON, and does nothing.
         drop_scopes: Scopes that are left out of every grant without a word, as some providers do.
         rate_limit: API requests per second for one organisation, or None for no limit.
+        burst: API requests that may come at once after a pause, where there is a limit.
+        faults: What goes wrong between a client and the API.
         company_name: Replaces every organisation's name in API and pages, to try names made of HTML.
         partner_redirect_uri: The one redirect URI of the partner client; it has to match exactly.
         partner_secret: Takes the place of the partner client's own secret, to try unusual characters.
@@ -30,6 +34,7 @@ class SandboxSettings:
         partner_rate_limit: Requests a minute to the partner's authorization server, or None for no limit.
         partner_rate_pause: Seconds for which it answers 429 to everybody once the limit was passed.
         seed: What the books are drawn from. Nothing secret depends on it.
+        extra_vouchers: Vouchers of the demo organisation beyond its drawn books, spread over the years before them.
     """
 
     access_token_life: int = 3600
@@ -42,6 +47,8 @@ class SandboxSettings:
     html_token_endpoint: bool = False
     drop_scopes: tuple[str, ...] = ()
     rate_limit: float | None = None
+    burst: int = 5
+    faults: Faults = field(default_factory=Faults)
     company_name: str | None = None
     partner_redirect_uri: str = "http://127.0.0.1:8765/callback"
     partner_secret: str | None = field(default=None, repr=False)
@@ -52,6 +59,7 @@ class SandboxSettings:
     partner_rate_limit: int | None = None
     partner_rate_pause: float = 30.0
     seed: int = 1
+    extra_vouchers: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class RequestRecord:
         time: Seconds since the epoch at which the answer was ready.
         method: HTTP method.
         path: Path without its query.
-        status: HTTP status of the answer.
+        status: HTTP status that was really sent; 0 for a connection that was closed without an answer.
         grant_type: The grant type at the token endpoint ("unknown" for one that does not exist), else None.
         client_id: The registered client that asked ("unknown" for any other name), else None.
         authorised_as: Person whose access token or API key was accepted, else None.

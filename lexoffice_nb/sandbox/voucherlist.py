@@ -1,19 +1,18 @@
-"""`GET /v1/voucherlist`."""
+"""What may be asked of `GET /v1/voucherlist`."""
 
 from __future__ import annotations
 
 import html
 import uuid
+from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lexoffice_nb.sandbox import paging, shapes
+from lexoffice_nb.sandbox import paging
 from lexoffice_nb.sandbox.problems import ApiProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from lexoffice_nb.sandbox.ledger import Invoice, Ledger
+    from collections.abc import Mapping
 
 TYPES = frozenset(
     {
@@ -27,91 +26,109 @@ STATUSES = frozenset(
         *("unchecked", "blank"),
     }
 )
-# Property as asked for, and what it sorts by. The answer names it in lower case.
-_SORTS: dict[str, Callable[[Invoice], Any]] = {
-    "voucherdate": lambda invoice: (invoice.day, invoice.number),
-    "vouchernumber": lambda invoice: invoice.number,
-    "createddate": lambda invoice: (invoice.created, invoice.number),
-    "updateddate": lambda invoice: (invoice.updated, invoice.number),
-}
-_DAYS: dict[str, Callable[[Invoice], date]] = {
-    "voucherDate": lambda invoice: invoice.day,
-    "createdDate": lambda invoice: invoice.created.date(),
-    "updatedDate": lambda invoice: invoice.updated.date(),
-}
+SORTS = ("voucherdate", "vouchernumber", "createddate", "updateddate")
+# The ranges of days, and the column of `VoucherRows` that each looks at.
+RANGES = {"voucherDate": "day", "createdDate": "created", "updatedDate": "updated"}
 
 
-def list_vouchers(ledger: Ledger, arguments: Mapping[str, str], today: date) -> dict[str, Any]:
-    """The rows that fit all filters; `voucherType` and `voucherStatus` are mandatory."""
-    types, statuses = _choice("voucherType", arguments, TYPES), _choice("voucherStatus", arguments, STATUSES)
-    if "overdue" in statuses and len(statuses) > 1 and statuses != STATUSES:
-        raise paging.invalid("voucherStatus", arguments["voucherStatus"])
-    tests: list[Callable[[Invoice], bool]] = [
-        lambda _: "invoice" in types,
-        # An overdue invoice is stored as open: "open" finds both, "overdue" only those.
-        lambda invoice: bool({invoice.status, invoice.shown_status(today)} & statuses),
-        *_day_tests(arguments),
-    ]
-    if (archived := arguments.get("archived")) is not None:
-        if archived not in ("true", "false"):
-            raise paging.invalid("archived", archived)
-        tests.append(lambda invoice: invoice.archived == (archived == "true"))
-    if (contact := arguments.get("contactId")) is not None:
-        wanted = _uuid("contactId", contact)
-        tests.append(lambda invoice: invoice.customer is not None and invoice.customer.id == wanted)
-    if (number := arguments.get("voucherNumber")) is not None:
-        tests.append(lambda invoice: html.escape(invoice.number, quote=False) == number)
-    property_, ascending = _sort(arguments)
-    found = [invoice for invoice in ledger.invoices if all(test(invoice) for test in tests)]
-    found.sort(key=_SORTS[property_], reverse=not ascending)
-    page = paging.cut_page(found, arguments, property_, ascending)
-    page["content"] = [shapes.voucher_row(invoice, today) for invoice in page["content"]]
-    return page
+@dataclass(frozen=True)
+class Query:
+    """A query that was looked through.
+
+    Attributes:
+        types: Kinds asked for; None for `any`, which finds kinds too that nobody can ask for by name.
+        statuses: Statuses asked for; None for `any`. "overdue" comes alone.
+        ranges: First and last day by name (`voucherDate`, `createdDate`, `updatedDate`), both inclusive, in Berlin.
+        contact: A contact's id.
+        number: A voucher's number as it is, no longer escaped.
+        archived: Whether archived.
+        property: What to sort by, in lower case.
+        ascending: Which way.
+        page: Counted from 0.
+        size: At most 250.
+    """
+
+    types: frozenset[str] | None
+    statuses: frozenset[str] | None
+    ranges: Mapping[str, tuple[date | None, date | None]]
+    contact: str | None
+    number: str | None
+    archived: bool | None
+    property: str
+    ascending: bool
+    page: int
+    size: int
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, str]) -> Query:
+        """Look through a query; `voucherType` and `voucherStatus` are mandatory.
+
+        Raises:
+            ApiProblem: 400, in the vendor's words.
+        """
+        types, statuses = _choice("voucherType", arguments, TYPES), _choice("voucherStatus", arguments, STATUSES)
+        if statuses is not None and "overdue" in statuses and len(statuses) > 1:
+            raise paging.invalid("voucherStatus", arguments["voucherStatus"])
+        archived = arguments.get("archived")
+        if archived not in (None, "true", "false"):
+            raise paging.invalid("archived", archived or "")
+        property_, ascending = _sort(arguments)
+        return cls(
+            types=types,
+            statuses=statuses,
+            ranges={name: (_day(f"{name}From", arguments), _day(f"{name}To", arguments)) for name in RANGES},
+            contact=_uuid("contactId", arguments),
+            number=_number(arguments),
+            archived=None if archived is None else archived == "true",
+            property=property_,
+            ascending=ascending,
+            page=paging.page_number(arguments),
+            size=paging.page_size(arguments),
+        )
 
 
-def _choice(name: str, arguments: Mapping[str, str], values: frozenset[str]) -> frozenset[str]:
+def _choice(name: str, arguments: Mapping[str, str], values: frozenset[str]) -> frozenset[str] | None:
     sent = arguments.get(name)
     if not sent:
         raise ApiProblem(400, f"Required request parameter '{name}' is not present")
     chosen = frozenset(sent.split(","))
     if chosen == {"any"}:
-        return values
+        return None
     if not chosen <= values:
         raise paging.invalid(name, sent)
     return chosen
 
 
-def _day_tests(arguments: Mapping[str, str]) -> list[Callable[[Invoice], bool]]:
-    tests: list[Callable[[Invoice], bool]] = []
-    for name, day_of in _DAYS.items():
-        if (since := arguments.get(f"{name}From")) is not None:
-            first = _day(f"{name}From", since)
-            tests.append(lambda invoice, day_of=day_of, first=first: day_of(invoice) >= first)  # type: ignore[misc]
-        if (until := arguments.get(f"{name}To")) is not None:
-            last = _day(f"{name}To", until)
-            tests.append(lambda invoice, day_of=day_of, last=last: day_of(invoice) <= last)  # type: ignore[misc]
-    return tests
-
-
-def _day(name: str, value: str) -> date:
+def _day(name: str, arguments: Mapping[str, str]) -> date | None:
+    value = arguments.get(name)
     try:
-        if len(value) != len("2025-03-01"):
+        if value is not None and len(value) != len("2025-03-01"):
             raise ValueError
-        return date.fromisoformat(value)
+        return None if value is None else date.fromisoformat(value)
     except ValueError:
-        raise paging.invalid(name, value) from None
+        raise paging.invalid(name, value or "") from None
 
 
-def _uuid(name: str, value: str) -> str:
+def _uuid(name: str, arguments: Mapping[str, str]) -> str | None:
+    value = arguments.get(name)
     try:
-        return str(uuid.UUID(value))
+        return None if value is None else str(uuid.UUID(value))
     except ValueError:
-        raise paging.invalid(name, value) from None
+        raise paging.invalid(name, value or "") from None
+
+
+def _number(arguments: Mapping[str, str]) -> str | None:
+    sent = arguments.get("voucherNumber")
+    if sent is None:
+        return None
+    number = html.unescape(sent)
+    # What was sent without the escaping that the vendor wants finds nothing.
+    return number if html.escape(number, quote=False) == sent else ""
 
 
 def _sort(arguments: Mapping[str, str]) -> tuple[str, bool]:
     sent = arguments.get("sort", "voucherDate,DESC")
     property_, _, direction = sent.partition(",")
-    if property_.lower() not in _SORTS or direction.upper() not in ("", "ASC", "DESC"):
+    if property_.lower() not in SORTS or direction.upper() not in ("", "ASC", "DESC"):
         raise paging.invalid("sort", sent)
     return property_.lower(), direction.upper() != "DESC"

@@ -190,13 +190,13 @@ def read() -> Any:
     return query
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client_of() -> Any:
     """Makes a client of a sandbox."""
     return Client
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client_of_partners() -> Any:
     """Makes a partner's client of a sandbox."""
     return Partner

@@ -89,17 +89,19 @@ def test_a_bad_query_is_400_in_the_regular_shape(client, key, query):
 
 
 def test_pages_cover_all_rows_once_newest_first(client, key):
+    total = client.api(ANY, key).json()["totalElements"]
     seen, number = [], 0
     while True:
         page = client.api(f"{ANY}&size=100&page={number}", key).json()
         seen += page["content"]
         assert page["numberOfElements"] == len(page["content"])
-        assert (page["number"], page["size"], page["totalPages"], page["totalElements"]) == (number, 100, 3, 240)
+        counts = (page["number"], page["size"], page["totalPages"], page["totalElements"])
+        assert counts == (number, 100, -(-total // 100), total)
         assert page["first"] == (number == 0)
         if page["last"]:
             break
         number += 1
-    assert len({row["id"] for row in seen}) == len(seen) == 240
+    assert len({row["id"] for row in seen}) == len(seen) == total > 240
     assert [row["voucherDate"][:10] for row in seen] == sorted((row["voucherDate"][:10] for row in seen), reverse=True)
     assert page["sort"][0]["property"] == "voucherdate"
     assert client.api(f"{ANY}&page=99", key).json()["content"] == []
@@ -108,41 +110,38 @@ def test_pages_cover_all_rows_once_newest_first(client, key):
 
 @pytest.mark.parametrize("name", ["voucherDate", "voucherNumber", "createdDate", "updatedDate"])
 def test_rows_sort_both_ways(client, key, name):
-    up, down = (
-        [row[name] for row in client.api(f"{ANY}&size=250&sort={name},{way}", key).json()["content"]]
-        for way in ("ASC", "DESC")
-    )
+    up, down = ([row[name] for row in all_rows(client, key, f"sort={name},{way}")] for way in ("ASC", "DESC"))
     assert [value[:10] for value in up] == sorted(value[:10] for value in up)
     assert up == down[::-1]
 
 
 def test_filters_take_whole_days_and_both_ends(client, key):
-    rows = client.api(f"{ANY}&size=250", key).json()["content"]
+    rows = all_rows(client, key)
     for name in ("voucherDate", "createdDate", "updatedDate"):
         day = rows[77][name][:10]
-        found = client.api(f"{ANY}&size=250&{name}From={day}&{name}To={day}", key).json()["content"]
+        found = all_rows(client, key, f"{name}From={day}&{name}To={day}")
         assert {row["id"] for row in found} == {row["id"] for row in rows if row[name][:10] == day}
-        since = client.api(f"{ANY}&size=250&{name}From={day}", key).json()["content"]
+        since = all_rows(client, key, f"{name}From={day}")
         assert {row["id"] for row in since} == {row["id"] for row in rows if row[name][:10] >= day}
 
 
 def test_filters_by_contact_number_and_archive(client, key):
-    rows = client.api(f"{ANY}&size=250", key).json()["content"]
+    rows = all_rows(client, key)
     contact = next(row["contactId"] for row in rows if "contactId" in row)
     for query, test in (
         (f"contactId={contact}", lambda row: row.get("contactId") == contact),
         (f"voucherNumber={rows[5]['voucherNumber']}", lambda row: row["voucherNumber"] == rows[5]["voucherNumber"]),
         ("archived=true", lambda row: row["archived"]),
     ):
-        found = client.api(f"{ANY}&size=250&{query}", key).json()["content"]
+        found = all_rows(client, key, f"{query}")
         assert {row["id"] for row in found} == {row["id"] for row in rows if test(row)} != set()
-    assert client.api("/v1/voucherlist?voucherType=creditnote&voucherStatus=any", key).json()["totalElements"] == 0
+    assert {row["voucherType"] for row in all_rows(client, key, types="creditnote")} == {"creditnote"}
 
 
 def test_contacts_are_listed_by_name_and_searched_html_escaped(client, key):
     names = [contact_name(each) for each in client.api("/v1/contacts?size=250", key).json()["content"]]
     assert names == sorted(names, key=str.casefold)
-    assert len(names) == 18
+    assert len(names) == len(client.box.ledger.contacts) >= 18
     search = quote("onerror=alert(1)&gt; &amp; Co")
     (found,) = client.api(f"/v1/contacts?name={search}", key).json()["content"]
     assert contact_name(found) == "<img src=x onerror=alert(1)> & Co. KG"
@@ -172,34 +171,11 @@ def test_unknown_paths_and_methods_are_the_gateways(client, key):
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/v1/invoices"),
-        ("POST", "/v1/contacts"),
-        ("PUT", "/v1/contacts/x"),
-        ("POST", "/v1/articles"),
-        ("DELETE", "/v1/articles/x"),
-        ("POST", "/v1/vouchers/x/files"),
-        ("POST", "/v1/event-subscriptions"),
+        ("POST", "/v1/nothing"),
+        ("POST", "/v1/invoices/x/y"),
+        ("GET", "/v1/transaction-assignment-hint"),
+        ("GET", "/v1/invoices"),
     ],
-)
-def test_a_documented_write_that_is_not_imitated_says_so(client, key, method, path):
-    def send(headers: dict[str, str]) -> requests.Response:
-        return requests.request(method, client.box.url + path, headers=headers, json={"planted": 1}, timeout=20)
-
-    read_only = client.tokens(scope="invoice.read")["access_token"]
-    for token in (key, read_only):
-        response = send({"Authorization": f"Bearer {token}"})
-        body = response.json()
-        assert response.status_code == body["status"] == 501
-        assert (body["error"], body["path"]) == ("Not Implemented", path)
-        assert body["message"] == "The sandbox does not imitate this yet."
-        assert {"timestamp", "traceId", "requestId"} <= body.keys()
-        assert "planted" not in response.text
-    assert send({}).status_code == 401
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [("POST", "/v1/nothing"), ("POST", "/v1/invoices/x/y"), ("GET", "/v1/articles"), ("GET", "/v1/invoices")],
 )
 def test_what_is_not_there_is_the_gateways_as_before(client, key, method, path):
     headers = {"Authorization": f"Bearer {key}"}
@@ -215,6 +191,16 @@ def test_the_rate_limit_counts_per_organisation_over_all_its_credentials(own):
     assert answers[-1].json() == {"message": "Rate limit exceeded"}
     assert "Retry-After" not in answers[-1].headers
     assert own.api("/v1/profile", own.box.make_api_key("kanzlei")).status_code == 200
+
+
+def all_rows(client, key: str, query: str = "", types: str = "any") -> list[dict]:
+    rows: list[dict] = []
+    while True:
+        path = f"/v1/voucherlist?voucherType={types}&voucherStatus=any&size=250&page={len(rows) // 250}&{query}"
+        page = client.api(path, key).json()
+        rows += page["content"]
+        if page["last"]:
+            return rows
 
 
 def contact_name(contact: dict) -> str:

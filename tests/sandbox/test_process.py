@@ -174,6 +174,28 @@ def test_a_server_that_ends_at_once_is_an_error_with_its_reason(folder):
 
 
 @pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("--rate-limit 2 --seed 7", "--rate-limit 2 --seed 7"),
+        ("--faults 0.25", "--faults 0.25"),
+        ("", ""),
+        ("\x1b[31m --seed 7", ""),
+        ("--seed 7\n", ""),
+        ("--seed 7 ", ""),
+        ("--seed 7 and some words of a stranger", ""),
+        ("--seed 7 " * 4000, ""),
+        (7, ""),
+    ],
+)
+def test_the_options_of_a_running_sandbox_are_known_if_they_can_be_its_own(box, tmp_path, written, read):
+    folder = tmp_path / "data"
+    process.write_address(folder, SandboxAddress(box.url, os.getpid(), box.instance, written))
+    found = find(folder)
+    assert found is not None
+    assert found.options == read
+
+
+@pytest.mark.parametrize(
     "spoil",
     [
         lambda path: path.chmod(0o644),
