@@ -27,16 +27,17 @@ lab: setup  ## open JupyterLab at the first notebook
 	@echo "JupyterLab opens in your browser, or at the address below. Ctrl-C here ends it."
 	@$(PY) tools/lab.py $(LAB_ARGS)
 
-# Most tests wait for a browser, a kernel or a server: two workers keep two cores busy. A file stays on one of them.
+# Many tests wait for a browser, a kernel or a server: three workers keep two cores busy (tests/schedule.py).
 test: lint  ## run the linters, then every test (JupyterLab and Chromium included)
-	@$(PY) -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
+	@$(PY) -m pytest --numprocesses 3 --dist loadfile $(PYTEST_ARGS)
 
 soak: setup  ## run the tests that take long
 	@$(PY) -m pytest -m soak $(PYTEST_ARGS)
 
-docs: setup  ## run the tests of the conformance table and write docs/conformance.md; fails unless all cases passed
+docs: setup  ## run the tests that write docs/conformance.md and the tables of docs/api.md; fails unless all passed
 	@$(PY) -m pytest --numprocesses 2 --dist loadfile -m "case and not soak" --conformance=docs/conformance.md $(PYTEST_ARGS)
 	@! grep -E "\| (FAILED|not run) \|" docs/conformance.md
+	@$(PY) -m pytest tests/api/test_every_endpoint.py --api-page=docs/api.md
 
 lint: setup  ## check style, types and the direction of imports
 	@$(PY) -m ruff check .

@@ -6,8 +6,11 @@
         notebook.output(0).locator(".widget-slider").wait_for()
 
 `notebook` is a light, English one; `new_notebook(theme="dark", locale="de-DE")` makes others, each in a browser
-profile of its own. Server and browser live as long as this package's tests: Playwright keeps an event loop in the main
-thread, where `asyncio.run` would fail in everybody else's.
+profile that no other notebook of the test has. Server and browser live as long as this package's tests: Playwright
+keeps an event loop in the main thread, where `asyncio.run` would fail in everybody else's.
+
+To load JupyterLab's page costs more than most tests do in it. So profiles with that page are used again: what a test
+left there is closed and removed, and after a failure nothing is. A kernel is always a new one.
 """
 
 import ast
@@ -31,7 +34,7 @@ import requests
 from jupyter_client import BlockingKernelClient
 from nbformat.v4 import new_code_cell
 from nbformat.v4 import new_notebook as empty_notebook
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 ROOT = Path(__file__).parents[2]
@@ -175,6 +178,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """The system's Chromium, without a window, in a home of its own."""
     as_root = os.geteuid() == 0  # Chromium's sandbox refuses root
     home = tmp_path_factory.mktemp("chromium")
+    expect.set_options(timeout=20_000)  # ms; other tests run beside these, and a kernel may have to wait for its turn
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
@@ -190,33 +194,59 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 # --- a notebook in it -------------------------------------------------------------------------------------------------
 
 
-class Notebook:
-    """One notebook in one tab of a browser profile of its own. Cells are counted from 0; time-outs are seconds."""
+@dataclass
+class Profile:
+    """A browser profile with one tab for JupyterLab."""
 
-    def __init__(self, jupyter: Jupyter, context: BrowserContext, theme: str, tmp_path: Path) -> None:
+    context: BrowserContext
+    page: Page
+    settings: tuple[str, bool] | None = None  # with which JupyterLab was loaded in the tab: theme, widget state saved
+
+
+class Notebook:
+    """One notebook in one tab of a browser profile. Cells are counted from 0; time-outs are seconds."""
+
+    def __init__(self, jupyter: Jupyter, profile: Profile, theme: str, tmp_path: Path) -> None:
         self.jupyter = jupyter
-        self.context = context
+        self.profile = profile
+        self.context = profile.context
+        self.page = profile.page
         self.theme = theme
         self.path = jupyter.root / f"notebook-{secrets.token_hex(4)}.ipynb"
         self.urls: list[str] = []  # every address that any page of this profile asked for
         self.page_errors: list[str] = []  # uncaught exceptions in JupyterLab's page
         self._tmp_path = tmp_path
-        context.on("request", lambda request: self.urls.append(request.url))
-        self.page: Page = context.new_page()
-        self.page.on("pageerror", lambda error: self.page_errors.append(str(error)))
+        self._keep_url = lambda request: self.urls.append(request.url)
+        self._keep_error = lambda error: self.page_errors.append(str(error))
+        self.context.on("request", self._keep_url)
+        self.page.on("pageerror", self._keep_error)
 
-    def open(self, cells: list[str] | Path, *, save_widget_state: bool = False, timeout: float = 60) -> None:
-        """Writes the cells (or copies a notebook), opens it in JupyterLab and waits until its kernel is idle."""
+    def open(
+        self, cells: list[str] | Path, *, save_widget_state: bool = False, new_page: bool = False, timeout: float = 60
+    ) -> None:
+        """Writes the cells (or copies a notebook), opens it in JupyterLab and waits until its kernel is idle.
+
+        Args:
+            cells: the sources, or the file of a notebook.
+            save_widget_state: whether the file gets the state of the widgets.
+            new_page: for tests of the loading itself: JupyterLab is loaded anew, address and all.
+            timeout: of each thing that is waited for.
+        """
         if isinstance(cells, Path):
             shutil.copyfile(cells, self.path)
         else:
             document = empty_notebook(cells=[new_code_cell(source) for source in cells])
             document.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
             nbformat.write(document, self.path)
-        # Settings belong to the server, which all tests share: so each test sets both.
-        self.jupyter.set_setting("@jupyterlab/apputils-extension:themes", theme=THEMES[self.theme])
-        self.jupyter.set_setting("@jupyter-widgets/jupyterlab-manager:plugin", saveState=save_widget_state)
-        self.page.goto(f"{self.jupyter.url}/lab/tree/{self.path.name}?reset&token={self.jupyter.token}")
+        settings = (self.theme, save_widget_state)
+        if new_page or self.profile.settings != settings:
+            # Settings belong to the server, which all tests share: so each loading sets both.
+            self.jupyter.set_setting("@jupyterlab/apputils-extension:themes", theme=THEMES[self.theme])
+            self.jupyter.set_setting("@jupyter-widgets/jupyterlab-manager:plugin", saveState=save_widget_state)
+            self.page.goto(f"{self.jupyter.url}/lab/tree/{self.path.name}?reset&token={self.jupyter.token}")
+            self.profile.settings = settings
+        else:
+            self.page.evaluate("path => { jupyterapp.commands.execute('docmanager:open', { path }); }", self.path.name)
         self.page.wait_for_function(
             """name => {
                 const panel = window.jupyterapp?.shell.currentWidget;
@@ -356,28 +386,76 @@ class Notebook:
         return Path(shutil.copy(picture, self._tmp_path))
 
     def close(self) -> None:
-        """Closes the browser profile and ends the kernel."""
-        self.context.close()
+        """Closes the notebook, without a question, and ends the kernel."""
+        self.context.remove_listener("request", self._keep_url)
+        self.page.remove_listener("pageerror", self._keep_error)
+        if self.profile.settings:
+            self.page.evaluate("() => { window.panel?.dispose(); window.panel = undefined; }")
         for session in self.jupyter.rest("GET", "/api/sessions").json():
             if session["path"] == self.path.name:
                 self.jupyter.rest("DELETE", f"/api/sessions/{session['id']}")
 
 
+class Profiles:
+    """The browser's profiles: one that no test uses any more is cleaned and used again."""
+
+    def __init__(self, chromium: Browser) -> None:
+        self._chromium = chromium
+        self._free: dict[tuple[str, str], list[Profile]] = {}
+
+    def take(self, theme: str, locale: str) -> Profile:
+        """Gives a profile without cookies, permissions and other tabs; JupyterLab's own cookie may be there."""
+        if free := self._free.get((theme, locale)):
+            return free.pop()
+        context = self._chromium.new_context(
+            locale=locale,
+            viewport={"width": 1280, "height": 1000},
+            color_scheme="light" if theme == "light" else "dark",
+        )
+        return Profile(context, context.new_page())
+
+    def give_back(self, theme: str, locale: str, profile: Profile, *, after_failure: bool) -> None:
+        """Cleans it. One in which a test failed is closed: nobody knows what is left in it."""
+        if after_failure or profile.page.is_closed() or profile.page.locator(".jp-Dialog").count():
+            profile.context.close()
+            return
+        for page in profile.context.pages:
+            if page != profile.page:
+                page.close()
+        profile.context.clear_cookies(domain="127.0.0.1")  # the sandboxes'; JupyterLab is at localhost
+        profile.context.clear_permissions()
+        profile.page.mouse.move(0, 0)
+        self._free.setdefault((theme, locale), []).append(profile)
+
+
+@pytest.fixture(scope="package")
+def profiles(chromium: Browser) -> Profiles:
+    """The profiles that tests have left."""
+    return Profiles(chromium)
+
+
 @pytest.fixture
 def new_notebook(
-    request: pytest.FixtureRequest, jupyter: Jupyter, chromium: Browser, tmp_path: Path
+    request: pytest.FixtureRequest, jupyter: Jupyter, profiles: Profiles, tmp_path: Path
 ) -> Iterator[Callable[..., Notebook]]:
     """Makes notebooks: `new_notebook(theme="dark", locale="de-DE")`; themes are light, dark and contrast."""
     with ExitStack() as opened:
 
         def make(*, theme: str = "light", locale: str = "en-US") -> Notebook:
-            context = chromium.new_context(
-                locale=locale,
-                viewport={"width": 1280, "height": 1000},
-                color_scheme="light" if theme == "light" else "dark",
-            )
-            notebook = Notebook(jupyter, context, theme, tmp_path)
-            opened.callback(notebook.close)
+            profile = profiles.take(theme, locale)
+            notebook = Notebook(jupyter, profile, theme, tmp_path)
+
+            def close() -> None:
+                failed = request.node.stash.get(FAILED, False)
+                try:
+                    notebook.close()
+                except PlaywrightError:
+                    failed = True
+                    raise
+                finally:
+                    profiles.give_back(theme, locale, profile, after_failure=failed)
+
+            opened.callback(close)
             opened.callback(_picture_of_a_failure, request.node, notebook)
             return notebook
 

@@ -76,16 +76,21 @@ def signed_in(version=2, **changes):
 class CardPage:
     """A page with one or more views of one model, and the two ends of its comm."""
 
-    def __init__(self, page, theme="", browser_clock=False):
+    def __init__(self, page):
         self.page = page
-        self.theme = theme
+        self.theme = ""
         self.errors = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.route("**/*", self.serve)
-        if browser_clock:
-            page.clock.install()
-        page.goto(PAGE)
-        page.wait_for_function("window.loaded")
+
+    def open(self, theme="", width=720, **media):
+        """Loads the page: a new document, with nothing in it of what the one before had."""
+        self.theme = theme
+        self.page.set_viewport_size({"width": width, "height": 700})
+        self.page.emulate_media(**{"color_scheme": "light", "reduced_motion": "no-preference"} | media)
+        self.page.goto(PAGE)
+        self.page.wait_for_function("window.loaded")
+        return self
 
     def serve(self, route):
         if not route.request.url.startswith("http://127.0.0.1/"):
@@ -136,29 +141,47 @@ class CardPage:
         return self.page.evaluate("document.activeElement.textContent || document.activeElement.tagName")
 
 
-@pytest.fixture
-def context(chromium):
-    context = chromium.new_context(viewport={"width": 720, "height": 700}, locale="en-GB")
+def new_context(chromium):
+    context = chromium.new_context(locale="en-GB")
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.set_default_timeout(5000)
-    yield context
-    context.close()
+    return context
+
+
+@pytest.fixture(scope="module")
+def one_page(chromium):
+    """One tab for all tests: a new browser profile costs more than everything that a test does in it."""
+    with new_context(chromium) as context:
+        yield CardPage(context.new_page())
 
 
 @pytest.fixture
-def view(context):
-    opened = CardPage(context.new_page())
-    yield opened
-    assert opened.errors == []
+def context(one_page):
+    return one_page.page.context
 
 
 @pytest.fixture
-def timed(context):
-    """A view whose clock stands still until the test moves it."""
-    opened = CardPage(context.new_page(), browser_clock=True)
-    opened.page.clock.pause_at("2040-01-01")
-    yield opened
-    assert opened.errors == []
+def view(one_page):
+    one_page.errors.clear()
+    for other in one_page.page.context.pages:
+        if other != one_page.page:
+            other.close()
+    one_page.page.bring_to_front()
+    one_page.page.mouse.move(0, 0)
+    yield one_page.open()
+    assert one_page.errors == []
+
+
+@pytest.fixture
+def timed(chromium):
+    """A view whose clock stands still until the test moves it; a clock is its profile's own."""
+    with new_context(chromium) as context:
+        page = context.new_page()
+        page.clock.install()
+        opened = CardPage(page).open()
+        page.clock.pause_at("2040-01-01")
+        yield opened
+        assert opened.errors == []
 
 
 # What is on the card
@@ -756,51 +779,45 @@ def theme_css(name):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "dark-high-contrast", "none, light", "none, dark"])
-def test_every_text_has_the_contrast_of_wcag_aa(chromium, theme):
-    with chromium.new_context(color_scheme="dark" if "dark" in theme else "light") as context:
-        view = CardPage(context.new_page(), theme_css(theme))
-        view.mount(
-            card(problem={"what": "What happened", "next": "What to do"}, actions=[AGAIN, AGAIN | {"name": "b"}])
-        )
-        measured = view.page.evaluate(CONTRASTS)
+def test_every_text_has_the_contrast_of_wcag_aa(view, theme):
+    view.open(theme_css(theme), color_scheme="dark" if "dark" in theme else "light")
+    view.mount(card(problem={"what": "What happened", "next": "What to do"}, actions=[AGAIN, AGAIN | {"name": "b"}]))
+    measured = view.page.evaluate(CONTRASTS)
     assert {text for text, _ in measured} >= {"Open login page", "What to do", BOX["placeholder"], "invoice.read"}
     assert [(text, round(ratio, 2)) for text, ratio in measured if ratio < 4.5] == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "dark-high-contrast"])
-def test_focus_is_visible_and_stands_out(chromium, theme):
-    with chromium.new_context() as context:
-        view = CardPage(context.new_page(), theme_css(theme))
-        view.mount(card(actions=[AGAIN]))
-        view.page.locator("#before").focus()
-        for _ in range(4):
-            view.page.keyboard.press("Tab")
-            ring = view.page.evaluate(
-                """(({ outlineStyle, outlineWidth }) => [outlineStyle, outlineWidth])(
-                    getComputedStyle(document.activeElement))"""
-            )
-            assert ring == ["solid", "2px"]
+def test_focus_is_visible_and_stands_out(view, theme):
+    view.open(theme_css(theme)).mount(card(actions=[AGAIN]))
+    view.page.locator("#before").focus()
+    for _ in range(4):
+        view.page.keyboard.press("Tab")
+        ring = view.page.evaluate(
+            """(({ outlineStyle, outlineWidth }) => [outlineStyle, outlineWidth])(
+                getComputedStyle(document.activeElement))"""
+        )
+        assert ring == ["solid", "2px"]
 
 
 LONG = "Rechnungsempfängeradressverwaltungsgesellschaft-mbH-und-Compagnie-Kommanditgesellschaft"
 
 
 @pytest.mark.parametrize("width", [320, 640, 1200])
-def test_card_keeps_to_its_column(chromium, width):
-    with chromium.new_context(viewport={"width": width, "height": 700}) as context:
-        view = CardPage(context.new_page(), theme_css("light"))
-        long_link = LINK | {"href": f"https://{'anmeldung.' * 12}example/", "label": "Anmeldeseite im Browser öffnen"}
-        rows = [{"label": LONG, "value": LONG, "mono": True}, {"label": "Firma", "value": LONG, "strong": True}]
-        view.mount(card(lang="de", rows=rows, link=long_link, notes=[LONG], title=LONG))
-        assert view.page.evaluate("document.documentElement.scrollWidth") <= width
-        edges = view.page.evaluate(
-            """[...document.querySelectorAll("#here .lxo-card *")]
-                .filter((node) => node.tagName !== "INPUT" && getComputedStyle(node).display !== "inline")
-                .filter((node) => node.clientWidth > 1 && node.scrollWidth > node.clientWidth + 1)
-                .map((node) => node.className)"""
-        )
-        assert edges == []
-        assert view.page.locator(".lxo-card").bounding_box()["width"] <= 640
+def test_card_keeps_to_its_column(view, width):
+    view.open(theme_css("light"), width)
+    long_link = LINK | {"href": f"https://{'anmeldung.' * 12}example/", "label": "Anmeldeseite im Browser öffnen"}
+    rows = [{"label": LONG, "value": LONG, "mono": True}, {"label": "Firma", "value": LONG, "strong": True}]
+    view.mount(card(lang="de", rows=rows, link=long_link, notes=[LONG], title=LONG))
+    assert view.page.evaluate("document.documentElement.scrollWidth") <= width
+    edges = view.page.evaluate(
+        """[...document.querySelectorAll("#here .lxo-card *")]
+            .filter((node) => node.tagName !== "INPUT" && getComputedStyle(node).display !== "inline")
+            .filter((node) => node.clientWidth > 1 && node.scrollWidth > node.clientWidth + 1)
+            .map((node) => node.className)"""
+    )
+    assert edges == []
+    assert view.page.locator(".lxo-card").bounding_box()["width"] <= 640
 
 
 def test_styles_of_jupyterlab_leave_the_card_alone(view):
@@ -813,11 +830,9 @@ def test_styles_of_jupyterlab_leave_the_card_alone(view):
     expect(view.copy).to_have_css("border-radius", "4px")
 
 
-def test_nothing_moves_for_people_who_asked_for_that(chromium):
+def test_nothing_moves_for_people_who_asked_for_that(view):
     moving = {}
     for motion in ("reduce", "no-preference"):
-        with chromium.new_context(reduced_motion=motion) as context:
-            view = CardPage(context.new_page())
-            view.mount(card(status={"icon": "busy", "text": "Getting the tokens"}))
-            moving[motion] = view.page.evaluate("document.getAnimations().length")
+        view.open(reduced_motion=motion).mount(card(status={"icon": "busy", "text": "Getting the tokens"}))
+        moving[motion] = view.page.evaluate("document.getAnimations().length")
     assert moving == {"reduce": 0, "no-preference": 1}

@@ -98,7 +98,7 @@ def test_the_kernel_lives_in_the_test_folder(notebook, jupyter):
 
 
 def test_no_request_leaves_this_machine(notebook):
-    notebook.open([SLIDER])
+    notebook.open([SLIDER], new_page=True)
     notebook.run(0)
     notebook.output(0).get_by_text("Harness").wait_for()
     assert {url.partition("?")[0].split("/")[2] for url in notebook.urls if url.startswith("http")} == {

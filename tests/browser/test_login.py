@@ -25,7 +25,7 @@ FIRST_NOTEBOOK = ROOT / "notebooks" / "01_first_login.ipynb"
 
 
 def test_three_clicks_and_no_typing_give_an_authenticated_session(notebook: Notebook) -> None:
-    notebook.open(FIRST_NOTEBOOK)
+    notebook.open(FIRST_NOTEBOOK, new_page=True)
     expect(notebook.page.get_by_text("Jupyter news")).to_have_count(0)  # the first click is not for a question
     notebook.run(2)
     link = login_link(notebook, 2)

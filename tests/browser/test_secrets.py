@@ -89,7 +89,7 @@ def test_threat_04_the_authorization_url_is_in_no_saved_widget_state(notebook: N
 
 
 def test_threat_04_a_card_restored_from_a_file_shows_no_link_and_no_box(notebook: Notebook) -> None:
-    notebook.open([PASTE_ONLY], save_widget_state=True)
+    notebook.open([PASTE_ONLY], save_widget_state=True, new_page=True)
     notebook.run(0)
     login_link(notebook)
     notebook.save()

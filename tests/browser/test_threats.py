@@ -139,7 +139,7 @@ def _images(page: Page) -> int:
 def test_threat_35_opening_a_shipped_notebook_asks_nothing_off_this_machine(notebook: Notebook) -> None:
     asked: list[Request] = []
     notebook.context.on("request", lambda request: asked.append(request))
-    notebook.open(ROOT / "notebooks" / "01_first_login.ipynb")
+    notebook.open(ROOT / "notebooks" / "01_first_login.ipynb", new_page=True)
     notebook.run(2)
     login_link(notebook, 2)
     hosts = {request.url.split("/")[2].rpartition(":")[0] for request in asked if "://" in request.url[:8]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -75,7 +76,8 @@ class TestARun:
         (folder / "test_it.py").write_text(f"import pytest\n\n{test}\n")
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.conformance.plugin"]
         arguments = [f"--rootdir={folder}", f"--conformance={folder / 'table.md'}", *options, str(folder)]
-        done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
+        alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # to load them takes longer than such a run
+        done = subprocess.run([*command, *arguments], cwd=ROOT, env=alone, capture_output=True, text=True, timeout=60)
         assert code is None or done.returncode == code, done.stdout + done.stderr
         if done.returncode > 1:
             return {"": (done.stdout + done.stderr, "")}
@@ -121,7 +123,7 @@ class TestARun:
         test = f"@pytest.mark.case('{GOOD}', '{OTHER}')\ndef test_x(): pass\n"
         test += f"@pytest.mark.case('{OTHER}')\ndef test_y(): assert False\n"
         alone = self.of(tmp_path, test, code=1)
-        assert self.of(tmp_path, test, "--numprocesses=2", code=1) == alone
+        assert self.of(tmp_path, test, "-p", "xdist.plugin", "--numprocesses=2", code=1) == alone
         assert alone[GOOD] == (PASSED, "`test_it.py::test_x`")
         assert alone[OTHER] == (FAILED, "`test_it.py::test_x`<br>`test_it.py::test_y`")
 

@@ -115,7 +115,7 @@ def test_a_key_is_a_profile_too(
     assert first.kind == "key"
     sign_in.close_all()
     second = login("k", profile="books", api_key=True)
-    assert (company(second), second.kind, second.profile) == (KANZLEI, "key", "books")
+    assert (company(second), second.kind, second.profile_name) == (KANZLEI, "key", "books")
     third = login("other", profile="books")  # the profile says what it is
     assert (company(third), third.kind) == (KANZLEI, "key")
     loaded.run_line_magic("lexoffice_status", "")

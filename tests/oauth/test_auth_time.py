@@ -64,14 +64,17 @@ class TestMaxAge:
     def test_a_sign_in_before_all_time_is_refused(self, start: StartProvider, auth_time: float) -> None:
         refused_for("auth_time_old", start(), auth_time, max_age=3600)
 
-    @pytest.mark.parametrize("auth_time", [LEFT_OUT, None, "", str(now()), True, [], {}, float("nan"), float("inf")])
+    @pytest.mark.parametrize(
+        "auth_time",
+        [LEFT_OUT, None, "", pytest.param(str(now()), id="as text"), True, [], {}, float("nan"), float("inf")],
+    )
     def test_without_a_number_it_proves_nothing(self, start: StartProvider, auth_time: object) -> None:
         refused_for("auth_time_missing", start(), auth_time, max_age=3600)
 
     def test_a_sign_in_in_the_future_proves_nothing(self, start: StartProvider) -> None:
         refused_for("iat_future", start(), now(3600), max_age=3600)
 
-    @pytest.mark.parametrize("auth_time", [LEFT_OUT, now(-86400), "a word"])
+    @pytest.mark.parametrize("auth_time", [LEFT_OUT, pytest.param(now(-86400), id="yesterday"), "a word"])
     def test_it_does_not_matter_where_nobody_asked(self, start: StartProvider, auth_time: object) -> None:
         assert check(start(), auth_time)["sub"] == "person-1"
 
@@ -100,14 +103,18 @@ class TestRefreshed:
         old = source.tokens.access_token
         assert source.renew(old) != old
 
-    @pytest.mark.parametrize(("before", "after"), [(now(-60), LEFT_OUT), (LEFT_OUT, now()), (LEFT_OUT, LEFT_OUT)])
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [(now(-60), LEFT_OUT), (LEFT_OUT, now()), (LEFT_OUT, LEFT_OUT)],
+        ids=["before", "after", "both"],
+    )
     def test_it_may_be_left_out(self, start: StartProvider, before: object, after: object) -> None:
         server = start(claims={"auth_time": before})
         source = self.signed_in(server)
         server.claims = {**server.claims, "auth_time": after}
         source.renew(source.tokens.access_token)
 
-    @pytest.mark.parametrize("after", [now(), "now", float("nan"), [1]])
+    @pytest.mark.parametrize("after", [pytest.param(now(), id="later"), "now", float("nan"), [1]])
     def test_an_id_token_of_another_sign_in_is_refused(self, start: StartProvider, after: object) -> None:
         server = start(claims={"auth_time": now(-3600)})
         source = self.signed_in(server)

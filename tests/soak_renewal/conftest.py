@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ACCESS_TOKEN_SECONDS = 2
-LONGER_SECONDS = 4
+LONGER_SECONDS = 5
 """For what has to happen while an access token lives: the certified provider ends one up to a second early."""
 
 

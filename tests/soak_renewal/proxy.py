@@ -51,6 +51,11 @@ class Proxy:
             thread.join()
         self._listener.close()
 
+    def settle(self) -> None:
+        """Waits for the end of all connections that there are; for those whose client has gone."""
+        for thread in self._threads[1:]:
+            thread.join(_ANSWER_SECONDS)
+
     def url(self, url: str) -> str:
         """The same URL, through the proxy."""
         return url.replace(f"127.0.0.1:{self._target[1]}", f"127.0.0.1:{self.port}")

@@ -58,6 +58,7 @@ def test_whenever_it_is_killed_the_account_goes_on_or_the_rotation_was_lost(
             renewer.kill()
             killed.set()
         time.sleep(0.1)  # what was on its way arrives
+        proxy.settle()
         killed.clear()
         meanwhile = len(_renewals(certified))
         found = ask("look", place)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.certified.server import Certified
 
 SIZES = [
-    pytest.param({"processes": 3, "threads": 4, "seconds": 4}, id="small"),
+    pytest.param({"processes": 2, "threads": 4, "seconds": 3}, id="small"),
     pytest.param({"processes": 4, "threads": 8, "seconds": 30}, id="soak", marks=pytest.mark.soak),
 ]
 
