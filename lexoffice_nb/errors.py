@@ -12,15 +12,15 @@ LexofficeError
 │   ├── IdTokenError        the ID token is not to be believed
 │   ├── UserinfoError       userinfo is not to be believed
 │   └── SignedOut           there is no sign-in to work with
-├── ApiError                .status, .path, .request_id, .issues
+├── ApiError                .status, .path, .request_id, .issues, .may_have_been_applied
 │   ├── Unauthorized        401
 │   ├── NotAllowed          402, 403
 │   ├── NotFound            404
-│   ├── Conflict            409
+│   ├── Conflict            409, or 406 because of the version
 │   ├── Invalid             400, 405, 406, 415, 422
 │   ├── RateLimited         429
 │   └── ServerTrouble       5xx, no answer, or one that is none
-├── StoreError              tokens could not be kept or read
+├── StoreError              tokens, or a download, could not be kept or read
 ├── BooksError              the local copy
 └── SandboxError            the lexoffice on this machine
 ```
@@ -41,6 +41,7 @@ import functools
 from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar
 
 from lexoffice_nb.texts import text
+from lexoffice_nb.texts.issues import issues_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,7 +57,7 @@ class LexofficeError(Exception):
     def __init__(self, code: str, **values: object) -> None:
         self.code = code
         self.values = values
-        super().__init__(f"{text(code, 'en', **values)} {text(f'{code}.next', 'en', **values)}")
+        super().__init__(f"{self.what('en')} {self.next('en')}")
 
     def what(self, language: str | None = None) -> str:
         """Says what happened and why, in one sentence or two."""
@@ -152,7 +153,9 @@ class ApiError(LexofficeError):
         status: the HTTP status, or None where no answer came.
         path: the path that was asked, without its query.
         request_id: the vendor's name of the request, for its support.
-        issues: `(field, what is wrong with it)` pairs.
+        issues: `(field, what is wrong with it)` pairs; the second is the vendor's code where it gave one.
+        may_have_been_applied: whether a change that was asked for may have been made all the same. False for a
+            request that only reads, and for one that was refused before anything was done.
     """
 
     def __init__(
@@ -163,13 +166,43 @@ class ApiError(LexofficeError):
         path: str = "",
         request_id: str | None = None,
         issues: Sequence[tuple[str, str]] = (),
+        issues_said: Sequence[str] = (),
+        may_have_been_applied: bool = False,
         **values: object,
     ) -> None:
         self.status = status
         self.path = path
         self.request_id = request_id
         self.issues = tuple(issues)
-        super().__init__(code, status=status, path=path, **values)
+        self.may_have_been_applied = may_have_been_applied
+        self._issues_said = tuple(issues_said)
+        # All of it, since whoever unpickles makes the error anew from these.
+        super().__init__(
+            code,
+            status=status,
+            path=path,
+            request_id=request_id,
+            issues=self.issues,
+            issues_said=self._issues_said,
+            may_have_been_applied=may_have_been_applied,
+            **values,
+        )
+
+    def what(self, language: str | None = None) -> str:
+        """Says what happened and why, with what is wrong with up to three fields."""
+        values = dict(self.values)
+        if self.issues:
+            values["said"] = issues_words(self.issues, self._issues_said, language)
+        if because := values.get("because"):
+            values["why"] = text(str(because), language, **values)
+        return text(self.code, language, **values)
+
+    def next(self, language: str | None = None) -> str:
+        """Says what to do now, and by which name the vendor's support finds the request if the trouble is there."""
+        now = super().next(language)
+        if self.request_id and (self.status or 0) >= 500:
+            now = f"{now} {text('api.request_id', language, request_id=self.request_id)}"
+        return now
 
 
 class Unauthorized(ApiError):
@@ -185,7 +218,7 @@ class NotFound(ApiError):
 
 
 class Conflict(ApiError):
-    """409: somebody else changed it in between."""
+    """409, or 406 because of the version: somebody else changed it in between, or it is not ready for this."""
 
 
 class Invalid(ApiError):
@@ -201,7 +234,7 @@ class ServerTrouble(ApiError):
 
 
 class StoreError(LexofficeError):
-    """Tokens could not be kept or read."""
+    """Something could not be kept or read: tokens, or a file that was downloaded."""
 
 
 class BooksError(LexofficeError):

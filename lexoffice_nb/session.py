@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from lexoffice_nb.api.client import ApiSession
+from lexoffice_nb.api.pacing import Pace
 from lexoffice_nb.errors import (
     ApiError,
     LexofficeError,
@@ -67,6 +68,11 @@ class SignedIn:
     def who(self) -> str:
         """Whose it is, in a word."""
         return self.account.company or self.account.person or self.provider.title
+
+    @property
+    def pace(self) -> Pace:
+        """The pace of its requests: that of the organisation, whoever uses it, as far as it is known."""
+        return pace_of(self.provider, self.account.organisation or self.account.subject or self.profile)
 
 
 class LexofficeSession(ApiSession):
@@ -177,7 +183,7 @@ class LexofficeSession(ApiSession):
 
     def adopt(self, signed_in: SignedIn) -> None:
         """Uses an account from now on (what the card does with the session that it handed out)."""
-        self._point_to(signed_in.source, signed_in.provider.api_base)
+        self._point_to(signed_in.source, signed_in.provider.api_base, signed_in.pace)
         self._signed_in = signed_in
 
     def remember(self, store: StoreName, *, replaces: bool = False) -> None:
@@ -284,7 +290,7 @@ class LexofficeSession(ApiSession):
 
     def _require_this_thread(self) -> None:
         if self._borrower not in (None, threading.get_ident()):
-            raise SignedOut("session_in_use", profile=self.profile)
+            raise SignedOut("session_in_use", profile=self.profile_name)
 
     def _require_sign_in(self) -> None:
         self._require_this_thread()
@@ -304,7 +310,7 @@ class LexofficeSession(ApiSession):
         return kept
 
     def _probe(self, source: TokenSource, provider: Provider) -> ApiSession:
-        probe = ApiSession(source, provider.api_base)
+        probe = ApiSession(source, provider.api_base, pace_of(provider))  # whose account it is, nobody knows yet
         probe.proxies, probe.verify, probe.cert = self.proxies, self.verify, self.cert
         return probe
 
@@ -344,7 +350,7 @@ class LexofficeSession(ApiSession):
         return self._signed_in.kind if self._signed_in else "oauth"
 
     @property
-    def profile(self) -> str:
+    def profile_name(self) -> str:
         """What the account is called, beside others at the same provider."""
         return self._signed_in.profile if self._signed_in else DEFAULT_PROFILE
 
@@ -464,7 +470,7 @@ class LexofficeSession(ApiSession):
             renewable=self._source.renewable,
             kind=self.kind,
             source=self.provider.source if self.provider else "notebook",
-            profile="" if self.profile == DEFAULT_PROFILE else self.profile,
+            profile="" if self.profile_name == DEFAULT_PROFILE else self.profile_name,
             place=self._source.store.place(),
             remembered_until=kept.remembered_until if kept else None,
         )
@@ -474,6 +480,11 @@ class LexofficeSession(ApiSession):
 
     def _repr_html_(self) -> str:
         return self.receipt().html()
+
+
+def pace_of(provider: Provider, account: str = "") -> Pace:
+    """Gives the pace of an account at a provider's API."""
+    return Pace(f"{Origin.of(provider.api_base)} {account}".strip(), provider.request_interval)
 
 
 def _end(endpoint: TokenEndpoint, tokens: TokenSet) -> None:

@@ -45,7 +45,7 @@ def test_while_one_thread_uses_another_account_the_requests_of_others_are_refuse
     mine, other = two
     with ThreadPoolExecutor(1) as pool:
         with mine.using("b"):
-            assert mine.profile == "b"
+            assert mine.profile_name == "b"
             assert mine.get("/v1/profile").status_code == 200
             with pytest.raises(SignedOut) as refused:
                 pool.submit(mine.get, "/v1/profile").result(10)
@@ -53,7 +53,7 @@ def test_while_one_thread_uses_another_account_the_requests_of_others_are_refuse
             with pytest.raises(SignedOut):
                 pool.submit(_enter, mine).result(10)
             assert pool.submit(other.get, "/v1/profile").result(10).status_code == 200
-        assert mine.profile == "a"
+        assert mine.profile_name == "a"
         assert pool.submit(mine.get, "/v1/profile").result(10).status_code == 200
 
 
@@ -61,5 +61,5 @@ def test_it_can_be_used_inside_itself_by_the_same_thread(two: tuple[LexofficeSes
     mine, _ = two
     with mine.using("b"), mine.using("b"):
         assert mine.get("/v1/profile").status_code == 200
-    assert mine.profile == "a"
+    assert mine.profile_name == "a"
     assert mine.get("/v1/profile").status_code == 200

@@ -111,7 +111,7 @@ if ! ready "$stamp" && ! ready .venv/.ready-dev; then
         .venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
     fi
     say "Installing the package and its group \"$group\" into .venv (a few minutes the first time)"
-    .venv/bin/python -m pip install --quiet --editable . --group "$group"
+    .venv/bin/python -m pip install --quiet --editable '.[papers]' --group "$group"
     fingerprint >"$stamp"
     say "Ready."
 fi

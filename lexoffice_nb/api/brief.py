@@ -37,14 +37,17 @@ class BriefAdapter(DeadlineAdapter):
             ServerTrouble: if the answer is too large.
             requests.exceptions.RequestException: if there is no whole answer in time.
         """
-        body = None
+        body, answered = None, False
         try:
             response = super().send(request, True, timeout, verify, cert, proxies)
+            answered = True
             with response:
                 body = read_whole(response, self._limit)
         except OSError as error:
             if not self._deadline.over and not isinstance(error, TimeoutError):
-                raise
+                if not answered:
+                    raise
+                raise requests.exceptions.ChunkedEncodingError from None
         if self._deadline.over:
             raise requests.exceptions.ReadTimeout  # what was cut off can look whole
         if body is None:

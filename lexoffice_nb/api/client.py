@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import functools
+import math
 import re
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,13 +16,18 @@ from requests.utils import requote_uri
 
 from lexoffice_nb.api import exact_json
 from lexoffice_nb.api.brief import BriefAdapter
+from lexoffice_nb.api.endpoints import operation_at, resources
+from lexoffice_nb.api.pacing import Pace
+from lexoffice_nb.api.records import NoMember
 from lexoffice_nb.api.refusals import path_of, refusal, trouble
+from lexoffice_nb.api.resources import Resource
 from lexoffice_nb.api.response import ApiResponse
-from lexoffice_nb.api.signing import SigningAdapter, without_credentials
-from lexoffice_nb.errors import DiscoveryError, Invalid, LexofficeError, ServerTrouble, SignedOut
+from lexoffice_nb.api.signing import MAX_ATTEMPTS, SigningAdapter, without_credentials
+from lexoffice_nb.errors import ApiError, DiscoveryError, Invalid, LexofficeError, ServerTrouble, SignedOut, StoreError
 from lexoffice_nb.log import log, redact_others
 from lexoffice_nb.oauth.bearer import Bearer
 from lexoffice_nb.oauth.deadline import Deadline
+from lexoffice_nb.oauth.provider import usual_interval
 from lexoffice_nb.oauth.quiet import make_quiet
 from lexoffice_nb.oauth.transport import PORTS, Origin, is_allowed, refuse_cookies
 from lexoffice_nb.texts import from_server
@@ -35,35 +42,59 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = (10.0, 60.0)
 BRIEF_SECONDS = 15.0
 BRIEF_LIMIT = 256 * 1024
+BRIEF_ATTEMPTS = 2
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 class ApiSession(requests.Session):
     """A session for one API: relative paths, the bearer token for its origin only, one renewal on a 401.
 
-    An answer of 400 and above is raised as an `ApiError`. Cookies, `~/.netrc`, and an Authorization header of the
-    caller's own are not sent. It can be shared by threads, and cannot be pickled or copied.
+    An answer of 400 and above is raised as an `ApiError`. Requests to the API keep the account's pace, and what only
+    reads is sent up to `max_attempts` times while the API is busy, in trouble, or breaks off. Cookies, `~/.netrc`, and
+    an Authorization header of the caller's own are not sent. It can be shared by threads, and cannot be pickled or
+    copied.
     """
 
-    def __init__(self, source: TokenSource, api_base: str | None = None) -> None:
+    def __init__(self, source: TokenSource, api_base: str | None = None, pace: Pace | None = None) -> None:
         redact_others()
         super().__init__()
         self.trust_env = False
         self._source = source
-        self._signing: Callable[[BaseAdapter], SigningAdapter] | None = None
+        self._signing: Callable[[BaseAdapter, int, float], SigningAdapter] | None = None
         self._api_base = ""
+        self._pace: Pace | None = None
+        self.max_attempts = MAX_ATTEMPTS
+        self._ends = math.inf  # monotonic; nothing is waited for after it
         refuse_cookies(self)
         self.headers.update({"Accept": "application/json", "User-Agent": "lexoffice_nb"})
         if api_base:
-            self._point_to(source, api_base)
+            self._point_to(source, api_base, pace)
 
-    def _point_to(self, source: TokenSource, api_base: str) -> None:
+    def _point_to(self, source: TokenSource, api_base: str, pace: Pace | None = None) -> None:
         """Takes tokens together with the API that they are for: a request under way keeps those that it began with."""
         if not is_allowed(api_base):
             raise DiscoveryError("endpoint_not_allowed", host=from_server(Origin.of(api_base).host), endpoint="API")
         self._api_base = api_base.rstrip("/") + "/"
-        self._signing = functools.partial(SigningAdapter, source, Bearer(source, api_base))
+        # Until it is known whose account it is, all that one API serves go at one pace.
+        self._pace = pace or Pace(str(Origin.of(api_base)), usual_interval(api_base))
+        self._signing = functools.partial(SigningAdapter, source, Bearer(source, api_base), self._pace)
         self._source = source
+
+    def __getattr__(self, name: str) -> Resource:
+        """Gives a resource of the API, such as `session.invoices`; asked only for what is no attribute.
+
+        Raises:
+            NoMember: if there is none of that name; an AttributeError, too.
+        """
+        if name in resources():
+            return Resource(self, name)
+        near = difflib.get_close_matches(name, resources(), 1, 0.7) if not name.startswith("_") else []
+        if near:
+            raise NoMember("session_lacks_near", name=from_server(name, 60), near=near[0])
+        raise NoMember("session_lacks", name=from_server(name, 60), there=", ".join(resources()))
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *resources()})
 
     def _require_sign_in(self) -> None:
         """Has the source say in its own words that nobody is signed in yet, or any more."""
@@ -95,8 +126,26 @@ class ApiSession(requests.Session):
         response = super().request(method, url, *args, **options)
         assert isinstance(response, ApiResponse)  # noqa: S101 - our adapter makes no other
         if response.status_code >= 400:
-            raise refusal(response, key=not self._source.renewable)
+            raise self._refusal(response, method)
         return response
+
+    def _refusal(self, response: ApiResponse, method: str) -> ApiError:
+        """Makes the error. Some servers repeat the token that they refuse: it is taken out of their words."""
+        try:
+            in_use = self._source.tokens
+        except (SignedOut, StoreError):  # signed out meanwhile
+            return refusal(response, key=not self._source.renewable, method=method)
+        operation = operation_at(method, urlsplit(response.url).path)
+        scopes = operation.scopes(by_paper="openid" in in_use.scope) if operation else ()
+        partner = operation is not None and operation.partner and not self._source.confidential
+        return refusal(
+            response,
+            key=not self._source.renewable,
+            method=method,
+            scopes=scopes,
+            partner=partner,
+            secrets=(in_use.access_token,),
+        )
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         """Prepares a request as `requests.Session` does, except that JSON is written with exact numbers.
@@ -136,7 +185,7 @@ class ApiSession(requests.Session):
         try:
             response = super().send(without_credentials(request), **options)
         except requests.exceptions.RequestException as error:
-            problem = trouble(error, request.url)
+            problem = trouble(error, request.url, request.method)
         except LexofficeError as error:
             log.debug("api: %s %s failed (%s) after %.0f ms", request.method, path, error.code, _since(begun))
             raise
@@ -155,7 +204,8 @@ class ApiSession(requests.Session):
             ApiError: if the API refuses the request, or does not answer in time, or with more than a small answer.
         """
         deadline = Deadline(BRIEF_SECONDS)
-        with deadline, ApiSession(self._source, self._api_base) as brief:
+        with deadline, ApiSession(self._source, self._api_base, self._pace) as brief:
+            brief.max_attempts, brief._ends = BRIEF_ATTEMPTS, time.monotonic() + BRIEF_SECONDS
             brief.proxies, brief.verify, brief.cert = self.proxies, self.verify, self.cert
             for scheme in PORTS:
                 brief.mount(f"{scheme}://", BriefAdapter(deadline, BRIEF_LIMIT))
@@ -169,7 +219,7 @@ class ApiSession(requests.Session):
     def get_adapter(self, url: str) -> BaseAdapter:
         """Gives the adapter for a URL, and has it sign."""
         transport = super().get_adapter(url)
-        return transport if self._signing is None else self._signing(transport)
+        return transport if self._signing is None else self._signing(transport, self.max_attempts, self._ends)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Gives where a response redirects to, or None.
@@ -177,10 +227,10 @@ class ApiSession(requests.Session):
         Raises:
             ServerTrouble: if that is no place to go: not https, or nearer to this machine than the API itself is.
         """
-        target = super().get_redirect_target(resp)
-        if not target:
-            return None
         try:
+            target = super().get_redirect_target(resp)
+            if not target:
+                return None
             whole = requote_uri(urljoin(resp.url, target))
         except ValueError:
             whole = ""

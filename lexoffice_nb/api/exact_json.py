@@ -1,12 +1,19 @@
-"""JSON whose numbers are `decimal.Decimal` on both ways: an amount never becomes a binary fraction."""
+"""JSON whose numbers are `decimal.Decimal` on both ways: an amount never becomes a binary fraction.
+
+Dates are written as the vendor takes them; `records.read` reads them.
+"""
 
 from __future__ import annotations
 
 import json
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NoReturn
+from uuid import UUID
 
+from lexoffice_nb.api import berlin
 from lexoffice_nb.errors import Invalid
+from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,10 +52,12 @@ def encode(value: Any) -> bytes:
     """Writes JSON with the very digits of each Decimal: `Decimal("119.70")` becomes `119.70`.
 
     A float is written with the digits that Python shows for it, and refused where these are the debris of binary
-    arithmetic (`0.1 + 0.2` has 17).
+    arithmetic (`0.1 + 0.2` has 17). A date is written as its midnight in Berlin, a datetime with Berlin's offset and
+    three digits of a second, a UUID as text.
 
     Raises:
-        Invalid: for a number that is none (NaN, Infinity) or too long, and for a value that JSON has no word for.
+        Invalid: for a number that is none (NaN, Infinity) or too long, for a datetime without a time zone, and for a
+            value that JSON has no word for.
     """
     return _text(value, DEEPEST).encode("ascii")
 
@@ -101,7 +110,22 @@ def _text(value: Any, depth: int) -> str:
         return "{" + ",".join(f"{_key(key)}:{_text(each, depth - 1)}" for key, each in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(_text(each, depth - 1) for each in value) + "]"
+    if isinstance(value, date):  # a datetime is one, too
+        return json.dumps(_moment(value))
+    if isinstance(value, UUID):
+        return json.dumps(str(value))
     raise Invalid("api_json_type", kind=type(value).__name__)
+
+
+def _moment(value: date) -> str:
+    try:
+        return berlin.written(value)
+    except ValueError:
+        # Without a zone it could be any of two days: nothing is guessed.
+        code = "api_json_naive" if getattr(value, "tzinfo", value) is None else "api_json_moment"
+    except OverflowError:
+        code = "api_json_moment"
+    raise Invalid(code, moment=from_server(str(value), 60))
 
 
 def _key(key: Any) -> str:

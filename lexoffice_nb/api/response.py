@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 
@@ -11,6 +10,9 @@ from lexoffice_nb.api import exact_json
 from lexoffice_nb.api.refusals import path_of
 from lexoffice_nb.api.table import records_html, records_text
 from lexoffice_nb.errors import ApiError, ServerTrouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class ApiResponse(requests.Response):
@@ -32,18 +34,21 @@ class ApiResponse(requests.Response):
 
     def _repr_html_(self) -> str | None:
         """Shows a record, or a page of them, as a table in a notebook; None where the body is something else."""
-        try:
-            return records_html(self.json())
-        except (ApiError, RuntimeError, requests.exceptions.RequestException):  # a stream that was read already
-            return None
+        return self._shown_by(records_html)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """Shows the same as plain text in a terminal."""
-        shown = None
-        with suppress(ApiError, RuntimeError, requests.exceptions.RequestException):
-            # Whoever asked for a stream wants to read it; a front end that shows it must not be first.
-            shown = records_text(self.json()) if vars(self)["_content"] is not False else None
+        shown = self._shown_by(records_text)
         for number, line in enumerate((shown or repr(self)).split("\n")):
             if number:
                 printer.break_()
             printer.text(line)
+
+    def _shown_by(self, show: Callable[[Any], str | None]) -> str | None:
+        # Whoever asked for a stream wants to read it; a front end that shows it must not be first.
+        if vars(self)["_content"] is False:
+            return None
+        try:
+            return show(self.json())
+        except (ApiError, RuntimeError, requests.exceptions.RequestException):  # a stream that was read already
+            return None

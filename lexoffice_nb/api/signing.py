@@ -1,24 +1,34 @@
-"""Signs requests at the last moment, below `requests.Session`, so that no request or response ever shows a token."""
+"""Signs requests at the last moment, below `requests.Session`, so that no request or response ever shows a token.
+
+Here as well: each signed request keeps the account's pace, and what only reads is tried again where that can help.
+"""
 
 from __future__ import annotations
 
+import math
+import secrets
+import time
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import requests
+import urllib3
 from requests.adapters import BaseAdapter
 from requests.utils import rewind_body, should_bypass_proxies
 
-from lexoffice_nb.api.refusals import trouble
+from lexoffice_nb.api.refusals import path_of, trouble
 from lexoffice_nb.api.response import ApiResponse
 from lexoffice_nb.errors import shielded
+from lexoffice_nb.log import log
 from lexoffice_nb.oauth.tokens import Secret
-from lexoffice_nb.oauth.transport import ca_bundle, is_loopback, proxies_for
+from lexoffice_nb.oauth.transport import Origin, ca_bundle, is_loopback, proxies_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from requests import PreparedRequest
 
+    from lexoffice_nb.api.pacing import Pace
     from lexoffice_nb.oauth.bearer import Bearer
     from lexoffice_nb.oauth.token_source import TokenSource
 
@@ -34,17 +44,56 @@ def without_credentials(request: PreparedRequest) -> PreparedRequest:
     return bare
 
 
+# Reading changes nothing, so it may be done twice (RFC 9110 section 9.2.1). Nothing else is ever repeated.
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+MAX_ATTEMPTS = 6
+PATIENCE = 180.0  # seconds after which no attempt begins any more
+LONGEST_REST = 8.0  # seconds between two attempts
+LEAST_REST = 0.01  # seconds, in place of an interval of 0
+LONGEST_ASKED = 60.0  # seconds that a server may ask for
+_PASSING = frozenset({429, 500, 502, 503, 504})
+_NO_ANSWER = (
+    requests.exceptions.ConnectionError,
+    requests.exceptions.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+)
+# Kinds of the former that stay as they are, however often one asks.
+_LASTING = (requests.exceptions.SSLError, requests.exceptions.ProxyError)
+_random = secrets.SystemRandom()
+
+
 class SigningAdapter(BaseAdapter):
     """Sends one hop of a request through another adapter, signed with the bearer, and once more after a 401.
 
-    The signed copy exists in the frames of this class and below, which an exception never leaves with.
+    What is signed waits for its turn in the account's pace. What is safe as well is tried again while the API is busy,
+    in trouble, or breaks off. The signed copy exists in the frames of this class and below, which an exception never
+    leaves with.
+
+    Args:
+        source: the tokens.
+        bearer: what signs.
+        pace: the account's pace.
+        transport: what sends.
+        attempts: how often a safe request is sent at most.
+        ends: when nothing is waited for any more, by the monotonic clock.
     """
 
-    def __init__(self, source: TokenSource, bearer: Bearer, transport: BaseAdapter) -> None:
+    def __init__(
+        self,
+        source: TokenSource,
+        bearer: Bearer,
+        pace: Pace,
+        transport: BaseAdapter,
+        attempts: int = MAX_ATTEMPTS,
+        ends: float = math.inf,
+    ) -> None:
         super().__init__()
         self._source = source
         self._bearer = bearer
+        self._pace = pace
         self._transport = transport
+        self._attempts = attempts
+        self._ends = ends
 
     @shielded
     def send(
@@ -72,14 +121,55 @@ class SigningAdapter(BaseAdapter):
             "proxies": _proxies(url, proxies or {}),
         }
         try:
-            return self._send(request, options)
+            return self._send_patiently(request, options)
         except OSError as error:  # what requests raises is one, too
-            problem = trouble(error, url)
+            problem = trouble(error, url, request.method)
         raise problem
 
     def close(self) -> None:
         """Closes the connections that wait for further requests."""
         self._transport.close()
+
+    def _send_patiently(self, request: PreparedRequest, options: dict[str, Any]) -> requests.Response:
+        """Sends a request, a safe one again while it can help; what came last counts."""
+        ends = min(self._ends, time.monotonic() + PATIENCE)
+        attempt = 1
+        while True:
+            asked, said, waits_here = 0.0, "", True
+            repeated = attempt < self._attempts and self._may_repeat(request)
+            try:
+                response = self._send(request, options)
+            except _NO_ANSWER as error:
+                if not repeated or isinstance(error, _LASTING):
+                    raise
+                said = type(error).__name__
+                rest = self._rest(attempt)
+                if time.monotonic() + rest >= ends:
+                    raise
+            else:
+                if not repeated or response.status_code not in _PASSING:
+                    return response
+                said, asked, waits_here = f"HTTP {response.status_code}", _asked(response), not _is_refusal(response)
+                rest = max(self._rest(attempt), asked) if waits_here else asked  # else the pace waits, with everybody
+                if time.monotonic() + rest >= ends:
+                    return response
+                response.close()
+            log.debug(
+                "api: %s %s: %s, attempt %s of %s%s",
+                *(request.method, path_of(request.url), said, attempt, self._attempts),
+                f"; again in {rest:.2f} s" if waits_here else "; again when it is its turn",
+            )
+            attempt += 1
+            if waits_here:
+                time.sleep(rest)
+
+    def _may_repeat(self, request: PreparedRequest) -> bool:
+        ours = Origin.of(request.url or "") == self._bearer.origin
+        return ours and request.method in SAFE and _rewound(request)
+
+    def _rest(self, attempt: int) -> float:
+        """Full jitter: anything up to a time that doubles, so that those who were cut off together come apart."""
+        return _random.uniform(0.0, min(max(self._pace.interval, LEAST_REST) * 2**attempt, LONGEST_REST))
 
     def _send(self, request: PreparedRequest, options: dict[str, Any]) -> requests.Response:
         response, rejected = self._send_signed(request, options)
@@ -96,11 +186,62 @@ class SigningAdapter(BaseAdapter):
     ) -> tuple[requests.Response, Secret | None]:
         signed = without_credentials(request)
         self._bearer(signed)
-        header = signed.headers.get("Authorization")
+        if "Authorization" not in signed.headers:
+            return self._answer(request, signed, options), None
+        # Signed first, since that may take a renewal, and once more with what is good when it is its turn.
+        if not self._pace.wait(self._ends - time.monotonic()):
+            raise requests.exceptions.ReadTimeout
+        self._bearer(signed)
+        header = Secret(str(signed.headers.get("Authorization")).removeprefix("Bearer "))
+        response = self._answer(request, signed, options)
+        if _is_refusal(response):
+            self._pace.refused(_asked(response))
+        else:
+            self._pace.served()
+        return response, header
+
+    def _answer(self, request: PreparedRequest, signed: PreparedRequest, options: dict[str, Any]) -> requests.Response:
         response = self._transport.send(signed, **options)
         response.request = request
         response.__class__ = ApiResponse
-        return response, None if header is None else Secret(str(header).removeprefix("Bearer "))
+        if not options["stream"]:
+            _read(response)  # here, where one that breaks off can be asked for again
+        return response
+
+
+def _read(response: requests.Response) -> None:
+    try:
+        response.content  # noqa: B018 - it is kept there
+    except (urllib3.exceptions.HTTPError, ValueError):  # what requests knows no name for: a chunk of a negative length
+        response.close()
+    except BaseException:
+        response.close()
+        raise
+    else:
+        return
+    raise requests.exceptions.ChunkedEncodingError
+
+
+def _is_refusal(response: requests.Response) -> bool:
+    """Whether the API says that there were too many requests; its gateway has two ways to."""
+    if response.status_code == 429:
+        return True
+    if response.status_code != 500:
+        return False
+    _read(response)
+    return b"rate limit exceeded" in response.content[:2000].lower()
+
+
+def _asked(response: requests.Response) -> float:
+    """The seconds that a server asks to wait (RFC 9110 section 10.2.3), within bounds; 0 where it asks for nothing."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return LONGEST_ASKED if len(value) > 4 else min(float(value), LONGEST_ASKED)
+    try:
+        seconds = parsedate_to_datetime(value).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError, OSError):
+        return 0.0
+    return min(max(seconds, 0.0), LONGEST_ASKED)
 
 
 def _proxies(url: str, given: Mapping[str, str]) -> dict[str, str]:

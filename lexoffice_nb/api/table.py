@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from lexoffice_nb.api import berlin
 from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
@@ -63,31 +65,43 @@ class _Column:
 def records_html(value: Any) -> str | None:
     """Gives the table of a record, of a list of records, or of a page of them; None for anything else."""
     if isinstance(value, dict) and isinstance(value.get("content"), list):
-        total = value.get("totalElements")
-        return _page(value["content"], total if isinstance(total, Decimal) else None)
+        return page_html(value["content"], _total(value))
     if isinstance(value, dict):
         return _scrolling(_record(value))
     if isinstance(value, list):
-        return _page(value, Decimal(len(value)))
+        return page_html(value, len(value))
     return None
 
 
 def records_text(value: Any) -> str | None:
     """Gives the same as plain text, with its first rows and what of its columns has room; harmless in a terminal."""
     if isinstance(value, dict) and isinstance(value.get("content"), list):
-        total = value.get("totalElements")
-        return _plain_page(value["content"], total if isinstance(total, Decimal) else None)
+        return page_text(value["content"], _total(value))
     if isinstance(value, dict):
         names = _in_order(value)[:MOST_ROWS]
         return _in_columns(
             [[_plain(name), _plain(value[name], MOST_WIDTH - LONG - 2)] for name in names], [False, False]
         )
     if isinstance(value, list):
-        return _plain_page(value, Decimal(len(value)))
+        return page_text(value, len(value))
     return None
 
 
-def _plain_page(rows: Sequence[Any], total: Decimal | None) -> str | None:
+def page_html(rows: Sequence[Any], total: int | str | None) -> str | None:
+    """Gives the table of the first records of a list.
+
+    Args:
+        rows: the first records; None is given where they are something else.
+        total: how many records the whole list has, or None where that is not known.
+    """
+    if not all(isinstance(row, dict) for row in rows):
+        return None
+    shown = str(min(len(rows), MOST_ROWS))
+    return _scrolling(_rows(rows, shown if total is None else f"{shown} / {total}"))
+
+
+def page_text(rows: Sequence[Any], total: int | str | None) -> str | None:
+    """Gives the same as plain text, as `records_text` does."""
     if not all(isinstance(row, dict) for row in rows):
         return None
     shown = rows[:MOST_ROWS]
@@ -95,10 +109,20 @@ def _plain_page(rows: Sequence[Any], total: Decimal | None) -> str | None:
     rows = shown[:MOST_LINES]
     lines = [[_plain(".".join(column.path)) for column in columns]]
     lines += [[_plain(_at(row, column.path)) for column in columns] for row in rows]
-    caption = str(len(rows)) if total is None else f"{len(rows)} / {total:f}"
+    caption = str(len(rows)) if total is None else f"{len(rows)} / {total}"
     caption += "".join(f" · {_plain('.'.join(c.path))}: {_plain(_at(shown[0], c.path))}" for c in same)
     table = _in_columns(lines, [column.numbers for column in columns])
     return "\n".join(part for part in (table, from_server(caption, MOST_WIDTH)) if part)
+
+
+def most_telling(names: Iterable[str]) -> list[str]:
+    """Puts the names of a record's members in order: what a person looks for first, ids last."""
+    return [path[0] for path in _in_order_of_paths((name,) for name in names)]
+
+
+def _total(page: Mapping[str, Any]) -> str | None:
+    total = page.get("totalElements")
+    return f"{total:f}" if isinstance(total, Decimal) else None
 
 
 def _in_columns(lines: Sequence[Sequence[str]], numbers: Sequence[bool]) -> str:
@@ -137,14 +161,7 @@ def _words(value: Any) -> str:
         return ", ".join(f"{_short(key)}: {_words(v)}" for key, v in list(value.items())[:MOST_LINES])
     if isinstance(value, list):
         return "; ".join(_words(each) for each in value[:MOST_LINES])
-    return _short(_moment(str(value)))
-
-
-def _page(rows: Sequence[Any], total: Decimal | None) -> str | None:
-    if not all(isinstance(row, dict) for row in rows):
-        return None
-    shown = str(min(len(rows), MOST_ROWS))
-    return _scrolling(_rows(rows, shown if total is None else f"{shown} / {total:f}"))
+    return _short(_moment(value))
 
 
 def _scrolling(table: str) -> str:
@@ -182,7 +199,7 @@ def _is_same(rows: Sequence[Mapping[str, Any]], column: _Column) -> bool:
     first = _at(rows[0], column.path)
     if column.path[-1] in _FIRST:
         return False
-    return isinstance(first, (str, bool)) and all(_at(row, column.path) == first for row in rows)
+    return isinstance(first, (str, bool, date)) and all(_at(row, column.path) == first for row in rows)
 
 
 def _cell(value: Any, column: _Column) -> str:
@@ -279,7 +296,7 @@ def _value(value: Any) -> str:
         return ", ".join(f"{_isolated(key)}: {_value(v)}" for key, v in list(value.items())[:MOST_ROWS])
     if isinstance(value, list):
         return "; ".join(_value(each) for each in value[:MOST_ROWS]) + ("; …" if len(value) > MOST_ROWS else "")
-    return _isolated(_short(_moment(str(value))))
+    return _isolated(_short(_moment(value)))
 
 
 def _number(value: Decimal) -> str:
@@ -295,7 +312,12 @@ def _short(value: str) -> str:
     return value if len(value) <= MOST_CHARACTERS else value[: MOST_CHARACTERS - 1] + "…"
 
 
-def _moment(value: str) -> str:
-    """Shortens a timestamp for the eye: its own day, and the time where it is not midnight. Nothing is converted."""
-    match = _TIMESTAMP.fullmatch(value)
+def _moment(value: Any) -> str:
+    """Shortens a timestamp for the eye: its day, and the time where it is not midnight.
+
+    A datetime is shown in Berlin's time; of what is text still nothing is converted.
+    """
+    if isinstance(value, date):
+        return berlin.shown(value)
+    match = _TIMESTAMP.fullmatch(value := str(value))
     return value if match is None else match[1] if match[2] == "00:00" else f"{match[1]} {match[2]}"

@@ -113,7 +113,7 @@ def _profiles() -> list[str]:
     with contextlib.suppress(StoreError):
         found = [one.name.profile for one in all_kept() if one.name is not None]
     sign_in = sys.modules.get("lexoffice_nb.notebook.sign_in")
-    found += [session.profile for session in sign_in.signed_in_sessions().values()] if sign_in else []
+    found += [session.profile_name for session in sign_in.signed_in_sessions().values()] if sign_in else []
     return [f'"{name}"' if " " in name else name for name in dict.fromkeys(found)]
 
 

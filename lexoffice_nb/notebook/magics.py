@@ -16,6 +16,7 @@ from traitlets import Bool, Enum, Int, List, Unicode, observe
 from lexoffice_nb.errors import LexofficeError
 from lexoffice_nb.notebook import completion
 from lexoffice_nb.notebook.command_line import looks_secret, read_line, readable
+from lexoffice_nb.notebook.progress_line import ProgressLine
 from lexoffice_nb.texts import LANGUAGES, text, use_language
 
 if TYPE_CHECKING:
@@ -321,6 +322,7 @@ def load(shell: InteractiveShell) -> None:
     if not any(isinstance(c, LexofficeMagics) for c in shell.configurables):
         shell.register_magics(LexofficeMagics)
         completion.register(shell, LexofficeMagics)
+        ProgressLine.of(shell).open()
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -328,6 +330,7 @@ def unload(shell: InteractiveShell) -> None:
     for magics in [c for c in shell.configurables if isinstance(c, LexofficeMagics)]:
         magics.leave()
         completion.unregister(shell)
+        ProgressLine.of(shell).close()
         shell.configurables.remove(magics)
         for kind, functions in magics.magics.items():
             registered = shell.magics_manager.magics[kind]

@@ -357,7 +357,8 @@ def sign_out_profile(profile: str) -> list[str]:
         said.append(text("logout.failed", what=what.what()) if what else done)
     for name, session in signed_in_sessions().items():
         receipt = session.receipt()
-        if receipt.signed_in and session.profile == profile and receipt.remembered_until is None:  # in memory, here
+        in_memory = receipt.signed_in and receipt.remembered_until is None
+        if in_memory and session.profile_name == profile:
             was_key, failures = session.kind == "key", session.logout()
             forget(session)
             done = text("logout.done.key" if was_key else "logout.done", name=name)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Source = Literal["shipped", "user", "notebook"]
 FILE_LIMIT = 256 * 1024
+LONGEST_INTERVAL = 60  # seconds
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _PLACE = re.compile(r"(line \d+, column \d+|end of document)\)$")
 _PLACES = frozenset({*ENDPOINTS, "api_base", "key_page"})
@@ -259,6 +260,10 @@ def _are_texts(value: object) -> bool:
     return isinstance(value, list) and all(_is_text(item) and " " not in item for item in value)
 
 
+def _is_interval(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value <= LONGEST_INTERVAL  # type: ignore[operator]
+
+
 def _one_of(key: str) -> Callable[[object], bool]:
     return lambda value: value in _CHOICES[key]
 
@@ -286,6 +291,7 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "openid": lambda value: isinstance(value, bool),
     "scopes": _are_texts,
     "redirect_uri": _is_url,
+    "request_interval": _is_interval,
     "resource": lambda value: _are_texts(value) and all(is_allowed(item) for item in value),  # type: ignore[attr-defined]
 }
 
@@ -321,9 +327,8 @@ def _checked(name: str, entry: object) -> dict[str, Any]:
 def _bad_value(name: str, key: str) -> DiscoveryError:
     """Says what a key takes instead of what it has."""
     kinds: dict[Callable[[object], bool], str] = {_is_text: "text", _is_url: "value", _are_texts: "list"}
-    code = {"openid": "switch", "resource": "addresses", "based_on": "choice"}.get(key) or kinds.get(
-        _CHECKS[key], "choice"
-    )
+    own = {"openid": "switch", "resource": "addresses", "based_on": "choice", "request_interval": "seconds"}
+    code = own.get(key) or kinds.get(_CHECKS[key], "choice")
     choices = _CHOICES.get(key) or [base for base in _shipped() if _is_base(base)]
     listed = ", ".join(choices)
     return DiscoveryError(f"user_provider_{code}", name=name, key=key, path=user_file(), choices=listed)

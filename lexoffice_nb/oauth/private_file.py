@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 import stat
@@ -152,11 +153,23 @@ def prepare_lock(path: Path) -> None:
         OSError: if it cannot be made.
         NotPrivateError: `kind`, `owner` or `mode`.
     """
-    descriptor = _open(path, os.O_RDWR | os.O_CREAT)
+    open_in_place(path).close()
+
+
+def open_in_place(path: Path) -> io.FileIO:
+    """Opens a private file to be locked, read and written in place; makes an empty one where there is none.
+
+    Raises:
+        OSError: if it cannot be opened or made.
+        NotPrivateError: `kind`, `owner` or `mode`.
+    """
+    file = io.FileIO(_open(path, os.O_RDWR | os.O_CREAT), "r+")
     try:
-        _check_file(os.fstat(descriptor))
-    finally:
-        os.close(descriptor)
+        _check_file(os.fstat(file.fileno()))
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def write(path: Path, content: bytes) -> None:

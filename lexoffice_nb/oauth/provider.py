@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from lexoffice_nb.oauth.presets import Source
 
 
+REQUEST_INTERVAL = 0.55
+"""Seconds between two requests where nothing else is said: lexoffice allows two a second, less a buffer."""
+_UNSAID = -1.0
+
+
+def usual_interval(url: str) -> float:
+    """Gives the seconds between two requests to an API of which nothing else is known: none on this machine."""
+    return 0.0 if is_loopback(url) else REQUEST_INTERVAL
+
+
 @dataclass(frozen=True)
 class Provider:
     """One provider.
@@ -49,6 +59,8 @@ class Provider:
         redirect_uri: the one registered redirect URI where a loopback URI with any port is not accepted, or None.
         iss_in_response: whether it promised `iss` in each authorization response (RFC 9207).
         s256: whether its metadata lists S256 (None where they say nothing about it).
+        request_interval: seconds between two requests to the API, of all notebooks that use one account together; 0 for
+            no pace. Where nothing is said, 0 for a provider on this machine, else 0.55.
         unverified: whether nobody knows if it is in service: then a person has to confirm it first.
         source: who chose it: it is `shipped` with the package, from the `user`'s own file, or named by a `notebook`.
         metadata: what it says of itself, unchecked, or empty.
@@ -74,9 +86,14 @@ class Provider:
     redirect_uri: str | None = None
     iss_in_response: bool = False
     s256: bool | None = None
+    request_interval: float = _UNSAID
     unverified: bool = False
     source: Source = "notebook"
     metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.request_interval == _UNSAID:
+            object.__setattr__(self, "request_interval", usual_interval(self.issuer or self.authorization_endpoint))
 
     @property
     def shipped(self) -> bool:

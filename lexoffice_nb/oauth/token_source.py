@@ -243,6 +243,12 @@ class TokenSource:
         return self._kept is not None
 
     @property
+    def confidential(self) -> bool:
+        """Whether they are those of a client that has a secret (RFC 6749 section 2.1), as partners' clients have."""
+        endpoint = self.sign_in.endpoint
+        return endpoint is not None and endpoint.client_secret is not None
+
+    @property
     def renewable(self) -> bool:
         """Whether the next access token comes without the person."""
         kept = self._kept

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import StrEnum
+from uuid import UUID
 
 import pytest
 
 from lexoffice_nb import errors
 from lexoffice_nb.api import exact_json
+from lexoffice_nb.api.berlin import BERLIN
+from lexoffice_nb.api.records import Record
 
 
 class TestDecode:
@@ -93,11 +97,60 @@ class TestEncode:
         assert refused.value.code == "api_json_number"
         assert len(str(refused.value)) < 300
 
-    @pytest.mark.parametrize("value", [object(), {1, 2}, b"x", {1: "a"}, {None: 1}])
+    @pytest.mark.parametrize(
+        ("value", "text"),
+        [
+            (date(2025, 3, 1), "2025-03-01T00:00:00.000+01:00"),
+            (date(2025, 3, 30), "2025-03-30T00:00:00.000+01:00"),
+            (date(2025, 3, 31), "2025-03-31T00:00:00.000+02:00"),
+            (date(2025, 10, 26), "2025-10-26T00:00:00.000+02:00"),
+            (date(2025, 10, 27), "2025-10-27T00:00:00.000+01:00"),
+            (datetime(2025, 6, 30, 22, tzinfo=UTC), "2025-07-01T00:00:00.000+02:00"),
+            (datetime(2025, 7, 1, 0, 0, 0, 123999, BERLIN), "2025-07-01T00:00:00.123+02:00"),
+            (datetime(2025, 10, 26, 2, 30, tzinfo=BERLIN), "2025-10-26T02:30:00.000+02:00"),
+            (datetime(2025, 10, 26, 2, 30, tzinfo=BERLIN, fold=1), "2025-10-26T02:30:00.000+01:00"),
+            # An hour that was not there: the clocks showed another one.
+            (datetime(2025, 3, 30, 2, 30, tzinfo=BERLIN), "2025-03-30T03:30:00.000+02:00"),
+            (datetime(2025, 3, 1, tzinfo=timezone(timedelta(hours=-5))), "2025-03-01T06:00:00.000+01:00"),
+            (
+                UUID("8f8664a8-fd86-11e1-a21f-0800200c9a66"),
+                "8f8664a8-fd86-11e1-a21f-0800200c9a66",
+            ),
+        ],
+    )
+    def test_writes_days_and_moments_as_the_vendor_takes_them(self, value, text):
+        assert exact_json.encode(value) == f'"{text}"'.encode()
+
+    def test_writes_records(self):
+        record = Record(items=(Record(voucherDate=date(2025, 3, 1)),), netAmount=Decimal("119.00"))
+        assert (
+            exact_json.encode(record)
+            == b'{"items":[{"voucherDate":"2025-03-01T00:00:00.000+01:00"}],"netAmount":119.00}'
+        )
+
+    def test_asks_for_the_time_zone_of_a_moment_without_one(self):
+        with pytest.raises(errors.Invalid) as refused:
+            exact_json.encode({"voucherDate": datetime(2025, 3, 1)})  # noqa: DTZ001
+        assert refused.value.code == "api_json_naive"
+        assert "2025-03-01 00:00:00 has no time zone" in str(refused.value)
+
+    @pytest.mark.parametrize("value", [date.min, datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+    def test_refuses_what_is_no_moment_in_berlin(self, value):
+        with pytest.raises(errors.Invalid) as refused:
+            exact_json.encode(value)
+        assert refused.value.code == "api_json_moment"
+
+    @pytest.mark.parametrize("value", [object(), {1, 2}, b"x", {1: "a"}, {None: 1}, time(12), timedelta(1), tzinfo()])
     def test_refuses_what_json_has_no_word_for(self, value):
         with pytest.raises(errors.Invalid) as refused:
             exact_json.encode([value])
         assert refused.value.code == "api_json_type"
+
+    def test_threat_24_no_number_leads_to_a_long_text(self):
+        for value in (Decimal("1E+999999999"), Decimal("1E-999999"), 10**4000, Decimal("9" * 5000)):
+            with pytest.raises(errors.Invalid) as refused:
+                exact_json.encode(value)
+            assert len(str(refused.value)) < 300
 
     def test_refuses_what_contains_itself(self):
         round_and_round: list[object] = []

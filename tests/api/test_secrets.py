@@ -238,6 +238,7 @@ class TestThreat08:
 
     def test_an_interrupt_while_an_error_is_handled_shows_no_token(self, elsewhere, server, answer):
         server.answers["/v1/x"] = [answer(0)]
+        elsewhere.max_attempts = 2  # one retry is among what is interrupted
         secrets = secrets_of(elsewhere)
 
         def work() -> None:

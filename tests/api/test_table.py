@@ -263,6 +263,7 @@ class TestPlainText:
     def test_reads_no_stream_that_nobody_has_read(self, session):
         response = session.get("/v1/profile", stream=True)
         assert pretty(response) == "<Response [200]>"
+        assert response._repr_html_() is None
         assert b"".join(response.iter_content(10))
 
 

@@ -104,6 +104,7 @@ GOOD: dict[str, Any] = {
     "scopes": ["a", "b:c"],
     "redirect_uri": "http://localhost:8765/callback",
     "resource": ["https://api.example"],
+    "request_interval": 0.25,
 }
 
 
@@ -141,6 +142,7 @@ BAD: list[tuple[str, Any]] = [
     *(("openid", value) for value in ("true", 1, 0, [])),
     *(("scopes", value) for value in ("a b", 7, ["a b"], [""], [7], [["a"]], ["a\u202eb"])),
     *(("resource", value) for value in ("https://a.example", ["a.example"], ["http://a.example"], [7])),
+    *(("request_interval", value) for value in ("1", True, -0.1, 60.5, [1])),
 ]
 
 
@@ -154,6 +156,7 @@ KINDS = {
     "openid": ("user_provider_switch", "true or false"),
     "scopes": ("user_provider_list", "scopes = ["),
     "resource": ("user_provider_addresses", "resource = ["),
+    "request_interval": ("user_provider_seconds", "a number of seconds from 0 to 60"),
 }
 
 
