@@ -270,7 +270,7 @@ class _Reading(Iterator[Record]):
 
     def _report(self, state: _State) -> None:
         known = self._listing.known_total or (state.total if len(self._listing.windows) == 1 else None)
-        if state.done > self._listing.rows_on_a_page or state.windows:
+        if state.done > self._listing.rows_on_a_page or (state.done and state.windows):
             self._task.report(state.done, known, finished=not state.windows)
 
     def _after(self, state: _State) -> _State:
