@@ -138,6 +138,12 @@ VOUCHER_STATUSES = (
     *("draft", "open", "overdue", "paid", "paidoff", "voided", "transferred", "sepadebit", "accepted", "rejected"),
     *("unchecked", "blank", "any"),
 )
+
+
+def _sort(*names: str) -> Filter:
+    return Filter("sort", "choice", tuple(f"{name},{way}" for name in names for way in ("ASC", "DESC")))
+
+
 _FINALIZE = Filter("finalize", "flag")
 _PRECEDING = Filter("precedingSalesVoucherId", "uuid")
 
@@ -204,7 +210,9 @@ _VOUCHERLIST = (
     Filter("contactId", "uuid"),
     *(Filter(f"{what}Date{end}", "date") for what in ("voucher", "created", "updated") for end in ("From", "To")),
     Filter("voucherNumber", escaped=True),
+    _sort("voucherDate", "voucherNumber", "createdDate", "updatedDate"),
 )
+_TEMPLATES = (_sort("createdDate", "updatedDate", "lastExecutionDate", "nextExecutionDate"),)
 _CONTACTS = (
     Filter("email", escaped=True, shortest=3),
     Filter("name", escaped=True, shortest=3),
@@ -237,7 +245,7 @@ OPERATIONS: tuple[Operation, ...] = (
          "the down-payment invoice with its line items", "invoices.read"),
     _file("down_payment_invoices", "/v1/down-payment-invoices", "down-payment invoice", "invoices.read", xml=True),
     _row("recurring_templates.list", "list", "GET /v1/recurring-templates", "templates of recurring invoices",
-         "recurring-templates.read", sort="createdDate,ASC"),
+         "recurring-templates.read", filters=_TEMPLATES, sort="createdDate,ASC"),
     _row("recurring_templates.get", "get", "GET /v1/recurring-templates/{id}", "the template with its line items",
          "recurring-templates.read"),
     _row("vouchers.list", "list", "GET /v1/vouchers", "bookkeeping vouchers of one number", "vouchers.read",

@@ -161,9 +161,11 @@ class Listing(Iterable[Record]):
         """Splits a window in two by days, on the first axis on which it has more than one.
 
         Raises:
-            Invalid: `listing_window` if there is none.
+            Invalid: `listing_window` if there is none; `listing_sorted` if an order is asked for, which windows lose.
             ApiError: if the API does not answer.
         """
+        if "sort" in self._query:
+            raise Invalid("listing_sorted", limit=WINDOW)
         for axis, name in enumerate(self._operation.axes):
             first, last = window.days[axis]
             begins = first or (_day_of(page.rows, name) if axis == 0 else self._edge(window, name, "ASC"))
@@ -187,7 +189,7 @@ class Listing(Iterable[Record]):
             query[f"{axis}From"] = first.isoformat() if first else None
             query[f"{axis}To"] = last.isoformat() if last else None
         query |= {
-            "sort": self._operation.sort or None,
+            "sort": self._query.get("sort") or self._operation.sort or None,
             "page": str(number),
             "size": str(self._operation.page),
             **instead,
@@ -200,7 +202,7 @@ class Listing(Iterable[Record]):
         """Asks whether any row of these types was changed since then, whatever else the list asks for."""
         others: dict[str, str | None] = dict.fromkeys(set(self._query) - _NEVER_MOVE_A_ROW)
         others |= {"voucherStatus": "any", "updatedDateFrom": moment.astimezone(BERLIN).date().isoformat()}
-        newest = self.page(self._whole, 0, **others, sort="updatedDate,DESC").rows[:1]
+        newest = self.page(self._whole, 0, **others | {"sort": "updatedDate,DESC"}).rows[:1]
         return any(isinstance(row.get("updatedDate"), datetime) and row["updatedDate"] >= moment for row in newest)
 
     def __repr__(self) -> str:
@@ -209,14 +211,18 @@ class Listing(Iterable[Record]):
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         page = self._peek(self._whole)
-        for number, line in enumerate((page_text(page.rows, page.total) or repr(self)).split("\n")):
+        for number, line in enumerate((page_text(page.rows, self._told(page)) or repr(self)).split("\n")):
             if number:
                 printer.break_()
             printer.text(line)
 
     def _repr_html_(self) -> str | None:
         page = self._peek(self._whole)
-        return page_html(page.rows, page.total)
+        return page_html(page.rows, self._told(page))
+
+    def _told(self, page: _Page) -> int | str:
+        """How many rows there are, as far as one page can say."""
+        return self._total or (page.total if page.total < WINDOW else f"{WINDOW}+")
 
 
 @dataclass(frozen=True)

@@ -827,6 +827,8 @@ TEXTS = {
     "upload_unreadable.next": "Prüfen Sie, wo die Datei liegt und ob Sie sie lesen dürfen.",
     "upload_too_large": "{name} ist größer als {limit} MB. Es wurde nichts gesendet.",
     "upload_too_large.next": "Machen Sie die Datei kleiner, etwa durch einen Scan mit weniger Farben.",
+    "listing_sorted": "Es sind mehr als {limit} Zeilen; sie kommen in mehreren Stücken, die zusammen keine Reihenfolge hätten.",
+    "listing_sorted.next": "Lassen Sie sort weg und sortieren Sie selbst; oder fragen Sie nach weniger, etwa ab einem späteren Tag.",
     "listing_window": "Mehr als {limit} Zeilen bilden ein Stück, das sich nicht teilen lässt, und mehr zeigt die Schnittstelle von einer Anfrage nicht.",
     "listing_window.next": "Fragen Sie nach weniger: mit einem weiteren Filter oder in mehreren Listen.",
     "listing_no_page": "Die Schnittstelle hat auf {path} mit etwas geantwortet, das keine Seite einer Liste ist.",

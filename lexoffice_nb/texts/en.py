@@ -744,6 +744,8 @@ TEXTS = {
     "upload_unreadable.next": "Check where it is, and whether you may read it.",
     "upload_too_large": "{name} is larger than {limit} MB. Nothing was sent.",
     "upload_too_large.next": "Make it smaller, a scan with fewer colours perhaps.",
+    "listing_sorted": "There are more than {limit} rows, which come in several pieces, and those would not be in one order.",
+    "listing_sorted.next": "Leave out sort and sort them yourself; or ask for fewer, from a later day on.",
     "listing_window": "More than {limit} rows are in one piece that cannot be split, and the API shows no more of one query.",
     "listing_window.next": "Ask for fewer: with another filter, or in several lists.",
     "listing_no_page": "The API answered {path} with something that is no page of a list.",

@@ -177,6 +177,18 @@ def test_a_listing_of_2500_is_complete_under_a_storm_of_faults(many: Sandbox, si
     assert many.faults.done.total() >= 2
 
 
+def test_a_list_comes_in_the_order_that_is_asked_for(session: LexofficeSession) -> None:
+    days = [row.voucherDate for row in session.voucherlist(sort="voucherDate,DESC")]
+    assert len(days) > 250
+    assert days == sorted(days, reverse=True)
+
+
+def test_an_order_over_several_windows_is_refused_and_not_lost(many: Sandbox, signed_in: Any) -> None:
+    with pytest.raises(Invalid, match="Leave out sort") as caught:
+        next(iter(signed_in(many).voucherlist(sort="voucherDate,DESC")))
+    assert len(caught.value._render_traceback_()) == 2
+
+
 def test_a_list_that_cannot_be_split_says_so_instead_of_losing_rows(
     elsewhere: LexofficeSession, server: Any, answer: Any
 ) -> None:

@@ -140,8 +140,15 @@ def test_a_pasted_login_leaves_nothing_on_iopub_in_files_histories_and_logs(
     card.state("signed_in")
     for cell in ("lexoffice", "lexoffice.tokens", "vars(lexoffice)", "vars(lexoffice.tokens)", "lexoffice.userinfo()"):
         kernel.run(cell)
-    for cell in ("lexoffice.get('/v1/nothing')", "(lambda s, t: s / t)(lexoffice, lexoffice.tokens)", "lexoffice.nope"):
-        assert "Error" in kernel.run(cell) or "NotFound" in kernel.heard[-2]["content"]["ename"]
+    for cell, kind in (
+        ("lexoffice.get('/v1/nothing')", "NotFound"),
+        ("lexoffice.nope", "NoMember"),
+        ("(lambda s, t: s / t)(lexoffice, lexoffice.tokens)", "TypeError"),
+        ("lexoffice.voucherlist(nope=1)", "Invalid"),
+        ("lexoffice.invoices.create(json={1: 2})", "Invalid"),
+    ):
+        kernel.run(cell)
+        assert kernel.heard[-2]["content"]["ename"] == kind
     keys = kernel.sign_in("%lexoffice_login by_key --api-key")
     keys.state("waiting")
     key = box.make_api_key()
