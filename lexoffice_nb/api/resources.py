@@ -70,8 +70,10 @@ class Resource:
         width = max(map(len, resources()[self._name])) + 2
         printer.text(self._name)
         for operation in resources()[self._name].values():
+            partner = " (partner contract only)" if operation.partner else ""
+            instead = f" (deprecated: use {operation.deprecated})" if operation.deprecated else ""
             printer.break_()
-            printer.text(f"  {operation.name:{width}}{operation.does}")
+            printer.text(f"  {operation.name:{width}}{operation.does}{partner}{instead}")
 
     # One function for each kind of operation.
 
