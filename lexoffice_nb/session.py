@@ -15,6 +15,7 @@ from lexoffice_nb.api.client import ApiSession
 from lexoffice_nb.api.pacing import Pace
 from lexoffice_nb.errors import (
     ApiError,
+    BooksError,
     LexofficeError,
     LoginError,
     NotAllowed,
@@ -44,6 +45,7 @@ from lexoffice_nb.texts import current_language, from_server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from lexoffice_nb.books.books import Books
     from lexoffice_nb.oauth.login import LexofficeLogin
     from lexoffice_nb.oauth.provider import Provider
     from lexoffice_nb.oauth.token_store import StoreName
@@ -75,6 +77,59 @@ class SignedIn:
         return pace_of(self.provider, self.account.organisation or self.account.subject or self.profile)
 
 
+@dataclass(frozen=True)
+class BooksReader:
+    """One account as the books read it, whoever the session signs in later."""
+
+    signed_in: SignedIn
+    organisation: str
+    session: ApiSession
+
+    @classmethod
+    def of(cls, signed_in: SignedIn, session: ApiSession) -> BooksReader:
+        """Makes one; the API is asked whose account it is where that is not known yet.
+
+        Raises:
+            ApiError: if it does not answer.
+            BooksError: `books_whose` if it does not say.
+        """
+        organisation = signed_in.account.organisation
+        if not organisation:
+            answer: Any = {}
+            with suppress(NotAllowed):
+                answer = session.read_briefly("/v1/profile")
+            organisation = _account(answer, {}).organisation
+        if not organisation:
+            raise BooksError("books_whose")
+        return cls(signed_in, organisation, session)
+
+    @property
+    def key(self) -> tuple[TokenSource, str]:
+        """Equal for the same account by the same sign-in."""
+        return self.signed_in.source, self.organisation
+
+    @property
+    def api_base(self) -> str:
+        """The API's address."""
+        return self.signed_in.provider.api_base
+
+    @property
+    def company(self) -> str:
+        """What the organisation is called."""
+        return self.signed_in.account.company
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two requests."""
+        return self.signed_in.pace.interval
+
+    def open(self) -> ApiSession:
+        """Gives a session of its own, which goes the same way, for this one account."""
+        own = ApiSession(self.signed_in.source, self.api_base, self.signed_in.pace)
+        own.proxies, own.verify, own.cert = self.session.proxies, self.session.verify, self.session.cert
+        return own
+
+
 class LexofficeSession(ApiSession):
     """An authenticated session for one account.
 
@@ -91,6 +146,7 @@ class LexofficeSession(ApiSession):
         self._borrower: int | None = None  # the thread that uses another account for a while
         _sessions.add(self)
         self._when_forgotten: Callable[[], None] = lambda: None
+        self._books: dict[tuple[TokenSource, str], Books] = {}
 
     @classmethod
     def from_login(
@@ -330,6 +386,30 @@ class LexofficeSession(ApiSession):
         return account
 
     @property
+    def whose(self) -> object:
+        """As in `ApiSession`; a later sign-in to the same organisation reads the same books."""
+        mine = self._signed_in
+        who = (mine.account.organisation or mine.account.subject) if mine else None
+        return (mine.provider.api_base, who) if mine and who else self._source
+
+    @property
+    def books(self) -> Books:
+        """The local copy of the books of whoever is signed in, which answers without asking the API.
+
+        Raises:
+            SignedOut: if nobody is signed in.
+            BooksError: `books_whose` if the API does not say whose account it is.
+        """
+        from lexoffice_nb.books.books import Books
+
+        self._require_sign_in()
+        assert self._signed_in is not None  # noqa: S101 - somebody is signed in
+        reader = BooksReader.of(self._signed_in, self)
+        if reader.key not in self._books:
+            self._books[reader.key] = Books(reader)
+        return self._books[reader.key]
+
+    @property
     def provider(self) -> Provider | None:
         """Where somebody is, or was last, signed in."""
         return self._signed_in.provider if self._signed_in else None
@@ -429,6 +509,7 @@ class LexofficeSession(ApiSession):
         Returns:
             What went wrong, at the provider or where the tokens were kept; the session forgets them in any case.
         """
+        self._stop_books()
         try:
             return self._source.revoke()
         finally:
@@ -440,7 +521,13 @@ class LexofficeSession(ApiSession):
             account.source.clear()
         self._forget_this_one()
 
+    def _stop_books(self) -> None:
+        for (source, _), books in tuple(self._books.items()):
+            if source is self._source:
+                books.stop()
+
     def _forget_this_one(self) -> None:
+        self._stop_books()
         self._source.clear()
         self.close()
         self._when_forgotten()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import sys
 import uuid
 import warnings
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from lexoffice_nb.api.records import BERLIN
+from lexoffice_nb.api.explanations import NAMED_OTHERWISE, signature
+from lexoffice_nb.api.records import BERLIN, WrongCall
 from lexoffice_nb.errors import Invalid
 from lexoffice_nb.texts import from_server, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from lexoffice_nb.api.endpoints import Filter, Operation
 
@@ -27,18 +29,11 @@ def path_of(operation: Operation, places: Sequence[Any]) -> str:
     """Gives the path with the ids in it.
 
     Raises:
-        TypeError: if there are too few or too many.
+        WrongCall: if there are too few or too many.
         Invalid: if one is no UUID: anything else could be another path.
     """
     if len(places) != len(operation.places):
-        raise TypeError(
-            text(
-                "resource.places",
-                "en",
-                call=operation.call,
-                there=", ".join(operation.places),
-            )
-        )
+        raise WrongCall("resource_call", call=operation.call, arguments=str(signature(operation)))
     return operation.path.format(**{n: _uuid(n, v) for n, v in zip(operation.places, places, strict=True)})
 
 
@@ -120,11 +115,21 @@ def _choice(each: Filter, value: Any) -> str:
         raise Invalid("resource_value", name=each.name, value=_short(value), wanted=" | ".join(each.choices))
     singles = [single for one in values for single in (one.split(",") if each.several else [one])]
     for single in singles:
-        if single not in each.choices:
+        if single not in each.choices and f"{single},ASC" not in each.choices:  # an order may leave out its way
             warnings.warn(
-                text("resource.unknown_value", "en", name=each.name, value=_short(single)), UnknownValue, stacklevel=6
+                text("resource.unknown_value", "en", name=each.name, value=_short(single)),
+                UnknownValue,
+                stacklevel=_callers_level(),
             )
     return ",".join(singles)
+
+
+def _callers_level() -> int:
+    """Gives the `stacklevel` for a warning of the function that calls this: the first frame outside this package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and str(frame.f_globals.get("__name__")).startswith("lexoffice_nb."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _berlin_day(name: str, value: Any) -> date:
@@ -145,6 +150,22 @@ def _entities(value: str) -> str:
     return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def refuse_misspelt_options(operation: Operation, given: Iterable[str]) -> None:
+    """Refuses a member that looks like an option, such as `finalise`: the API would quietly make a draft.
+
+    Raises:
+        Invalid: `resource_option` if there is one.
+    """
+    options = {
+        name: NAMED_OTHERWISE.get(each.name, each.name)
+        for each in operation.filters
+        for name in (each.name, NAMED_OTHERWISE.get(each.name, each.name))
+    }
+    for name in given:
+        if near := difflib.get_close_matches(str(name).lower(), options, 1, 0.8):
+            raise Invalid("resource_option", call=operation.call, name=_short(name), option=options[near[0]])
+
+
 def body_of(body: Any, fields: Mapping[str, Any]) -> Any:
     """Gives the document to send: what is given as one, with the members that are given by name.
 
@@ -162,4 +183,5 @@ def body_of(body: Any, fields: Mapping[str, Any]) -> Any:
 
 
 def _short(value: Any) -> str:
-    return from_server(str(value), 60)
+    shown = str(value)
+    return from_server(shown if shown.strip() else repr(value), 60)

@@ -22,7 +22,7 @@ from lexoffice_nb.api.records import NoMember
 from lexoffice_nb.api.refusals import path_of, refusal, trouble
 from lexoffice_nb.api.resources import Resource
 from lexoffice_nb.api.response import ApiResponse
-from lexoffice_nb.api.signing import MAX_ATTEMPTS, SigningAdapter, without_credentials
+from lexoffice_nb.api.signing import MAX_ATTEMPTS, SAFE, SigningAdapter, without_credentials
 from lexoffice_nb.errors import ApiError, DiscoveryError, Invalid, LexofficeError, ServerTrouble, SignedOut, StoreError
 from lexoffice_nb.log import log, redact_others
 from lexoffice_nb.oauth.bearer import Bearer
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
     from lexoffice_nb.oauth.token_source import TokenSource
+    from lexoffice_nb.oauth.tokens import Secret
 
 TIMEOUT_SECONDS = (10.0, 60.0)
 BRIEF_SECONDS = 15.0
@@ -79,6 +80,11 @@ class ApiSession(requests.Session):
         self._pace = pace or Pace(str(Origin.of(api_base)), usual_interval(api_base))
         self._signing = functools.partial(SigningAdapter, source, Bearer(source, api_base), self._pace)
         self._source = source
+
+    @property
+    def whose(self) -> object:
+        """Stands for whose books are read just now: equal to what it was as long as they are the same."""
+        return self._source
 
     def __getattr__(self, name: str) -> Resource:
         """Gives a resource of the API, such as `session.invoices`; asked only for what is no attribute.
@@ -126,25 +132,29 @@ class ApiSession(requests.Session):
         response = super().request(method, url, *args, **options)
         assert isinstance(response, ApiResponse)  # noqa: S101 - our adapter makes no other
         if response.status_code >= 400:
-            raise self._refusal(response, method)
+            problem = self._refusal(response, method, vars(response).pop("_sent", ()))
+            del response  # some servers repeat the token that they refuse, and a traceback keeps what is in its frames
+            raise problem
         return response
 
-    def _refusal(self, response: ApiResponse, method: str) -> ApiError:
+    def _refusal(self, response: ApiResponse, method: str, sent: tuple[Secret, ...]) -> ApiError:
         """Makes the error. Some servers repeat the token that they refuse: it is taken out of their words."""
         try:
             in_use = self._source.tokens
         except (SignedOut, StoreError):  # signed out meanwhile
-            return refusal(response, key=not self._source.renewable, method=method)
+            return refusal(response, key=not self._source.renewable, method=method, secrets=sent)
         operation = operation_at(method, urlsplit(response.url).path)
-        scopes = operation.scopes(by_paper="openid" in in_use.scope) if operation else ()
+        by_paper = "openid" in in_use.scope
+        scopes = operation.scopes(by_paper=by_paper) if operation else ()
         partner = operation is not None and operation.partner and not self._source.confidential
         return refusal(
             response,
             key=not self._source.renewable,
             method=method,
             scopes=scopes,
+            granted=in_use.scope if by_paper else (),  # partners' may come in an older form, which is not asked for
             partner=partner,
-            secrets=(in_use.access_token,),
+            secrets=(*sent, in_use.access_token),
         )
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
@@ -238,6 +248,20 @@ class ApiSession(requests.Session):
             resp.close()
             host = from_server(Origin.of(resp.url).host)
             raise ServerTrouble("api_redirect", status=resp.status_code, path=path_of(resp.url), host=host)
+        if resp.request.method not in SAFE:
+            # What was written may be written; sent on, it would be written twice or to somebody else, and a failure
+            # on the way would look like one of reading.
+            path, because = path_of(resp.url), "api_redirect"
+            host = from_server(Origin.of(resp.url).host)
+            resp.close()
+            raise ServerTrouble(
+                "api_write_unknown",
+                status=resp.status_code,
+                path=path,
+                host=host,
+                because=because,
+                may_have_been_applied=True,
+            )
         # The whole one, which was judged: requests would join the target in a way of its own (`////host`).
         return whole
 

@@ -131,6 +131,8 @@ class _Target:
         folder = path if is_folder else path.parent
         if not folder.is_dir():
             raise Invalid("download_no_folder", folder=_told(folder))
+        if suffix and not is_folder and not path.suffix and not path.exists():
+            raise Invalid("download_no_folder", folder=_told(path))  # a folder was meant, which is not there
         target = cls(folder, None if is_folder else path)
         if suffix:
             target.require(_plain(suffix))

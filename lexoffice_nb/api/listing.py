@@ -6,6 +6,7 @@ created are halved until each window has fewer. A row's day of creation never ch
 
 from __future__ import annotations
 
+import itertools
 import time
 import warnings
 from collections import deque
@@ -18,9 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from lexoffice_nb.api.endpoints import WINDOW
-from lexoffice_nb.api.records import BERLIN, Record, read
+from lexoffice_nb.api.records import BERLIN, Record, Records, WrongCall, read
 from lexoffice_nb.api.table import page_html, page_text
-from lexoffice_nb.errors import Invalid, ServerTrouble
+from lexoffice_nb.errors import Invalid, LexofficeError, ServerTrouble, SignedOut
 from lexoffice_nb.progress import Task
 from lexoffice_nb.texts import text
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from lexoffice_nb.api.client import ApiSession
     from lexoffice_nb.api.endpoints import Operation
+    from lexoffice_nb.progress import Run
 
 MOST_READINGS = 6
 FRESH_SECONDS = 60.0
@@ -66,6 +68,7 @@ class Listing(Iterable[Record]):
         rows = lexoffice.voucherlist(voucherStatus="open")
         len(rows)                        # how many there are: one request
         for row in rows: ...             # 250 rows with each request
+        rows[:10]                        # the first ten
 
     Iterating it anew reads anew. `rows = iter(listing)` is one reading: interrupted, it goes on where it was.
     """
@@ -79,6 +82,18 @@ class Listing(Iterable[Record]):
         self._kept: dict[_Window, tuple[float, _Page]] = {}
         self._total: int | None = None
         self.windows: tuple[_Window, ...] = (self._whole,)
+        self._counted_for: object = None
+
+    @property
+    def whose(self) -> object:
+        """Whose rows they are just now; another's when the session uses another account."""
+        return self._session.whose
+
+    def _forget_of_others(self) -> None:
+        """What was counted and kept of one account is not true of another."""
+        if self._counted_for != self.whose:
+            self._kept, self._total, self.windows = {}, None, (self._whole,)
+            self._counted_for = self.whose
 
     @property
     def total(self) -> int:
@@ -87,6 +102,7 @@ class Listing(Iterable[Record]):
         Raises:
             ApiError: if the API does not say.
         """
+        self._forget_of_others()
         if self._total is None:
             count, windows, left = 0, [], [self._whole]
             while left:
@@ -107,6 +123,22 @@ class Listing(Iterable[Record]):
     def __iter__(self) -> Iterator[Record]:
         return _Reading(self)
 
+    def pages(self, run: Run | None = None) -> Pages:
+        """Reads page by page: each is given before the next one is asked for.
+
+        Args:
+            run: what the reading is a step of, for whoever shows how far it is.
+        """
+        return Pages(self, run)
+
+    def newest(self) -> _Page:
+        """Gives the page of the rows that were changed last, the newest first, and how many rows there are in all.
+
+        Raises:
+            ApiError: if the API does not answer.
+        """
+        return self.page(self._whole, 0, sort="updatedDate,DESC")
+
     def first(self) -> Record | None:
         """Gives the first row, or None where there is none.
 
@@ -114,6 +146,20 @@ class Listing(Iterable[Record]):
             ApiError: if the API does not answer.
         """
         return next(iter(self._peek(self._whole).rows), None)
+
+    def __getitem__(self, part: slice) -> list[Record]:
+        """Gives the first rows: `rows[:10]` asks for no more pages than it takes.
+
+        Raises:
+            WrongCall: for anything but a slice that counts from the beginning.
+            ApiError: if the API does not answer.
+        """
+        bounds = (part.start, part.stop, part.step) if isinstance(part, slice) else (-1,)
+        if not all(bound is None or (isinstance(bound, int) and bound >= 0) for bound in bounds) or 0 in bounds[2:]:
+            raise WrongCall("listing_index")
+        if part.stop is not None and part.stop <= self.rows_on_a_page:
+            return Records(self._peek(self._whole).rows[part])
+        return Records(itertools.islice(self, part.start, part.stop, part.step))
 
     @property
     def known_total(self) -> int | None:
@@ -127,7 +173,8 @@ class Listing(Iterable[Record]):
 
     def identity(self, row: Record) -> object:
         """What tells a row from the others: its id, or all of it where it has none."""
-        return row.get(self._operation.key) or str(dict(row))
+        key = row.get(self._operation.key)
+        return key if key and isinstance(key, str) else str(dict(row))
 
     @property
     def can_shift(self) -> bool:
@@ -141,6 +188,7 @@ class Listing(Iterable[Record]):
         Raises:
             ApiError: if the API refuses it, or its answer is no page.
         """
+        self._forget_of_others()
         asked_at, kept = self._kept.pop(window, (0.0, None)) if number == 0 else (0.0, None)
         if kept is not None and time.monotonic() - asked_at < FRESH_SECONDS and not anew:
             return kept
@@ -217,7 +265,10 @@ class Listing(Iterable[Record]):
             printer.text(line)
 
     def _repr_html_(self) -> str | None:
-        page = self._peek(self._whole)
+        try:
+            page = self._peek(self._whole)
+        except LexofficeError:
+            return None  # a front end asks for the text as well, which says it
         return page_html(page.rows, self._told(page))
 
     def _told(self, page: _Page) -> int | str:
@@ -238,6 +289,7 @@ class _State:
         pages: how many pages were read.
         done: how many rows were read in all rounds.
         began: the server's clock when this round began.
+        opened: the server's clock at the first page of this try.
         rows: what was read and not given yet.
         ids: of the last page; they are noted before the next one, however often that is begun.
         here: the ids that came in this try of the window.
@@ -252,6 +304,7 @@ class _State:
     pages: int = 0
     done: int = 0
     began: datetime | None = None
+    opened: datetime | None = None
     rows: deque[Record] = field(default_factory=deque)
     ids: tuple[object, ...] = ()
     here: set[object] = field(default_factory=set)
@@ -261,18 +314,43 @@ class _State:
 class _Reading(Iterator[Record]):
     """One reading of a list. An interrupt loses nothing: the next call goes on with the page that was not there yet."""
 
-    def __init__(self, listing: Listing) -> None:
+    def __init__(self, listing: Listing, run: Run | None = None, *, warns: bool = True) -> None:
         self._listing = listing
         self._state = _State(listing.windows)
-        self._task = Task("progress.rows")
+        self._whose: object = None
+        self._task = Task("progress.rows", run)
+        self._warns = warns
+        self.moved = False
+        self.opened: datetime | None = None
 
     def __next__(self) -> Record:
+        if not self._read_on():
+            raise StopIteration
+        return self._state.rows.popleft()
+
+    def next_page(self) -> list[Record]:
+        """Gives the rows of one page, and none after the last; the page before is not needed any more."""
+        self._state.rows.clear()
+        return list(self._state.rows) if self._read_on() else []
+
+    def _read_on(self) -> bool:
+        """Asks for pages until there are rows to give; False at the end."""
         while not self._state.rows:
             if not self._state.windows:
-                raise StopIteration
+                return False
+            whose = self._listing.whose
+            if self._whose not in (None, whose):
+                raise SignedOut("listing_other_account")
             self._state = self._after(self._state)
+            self._whose = whose
+            self.opened = self.opened or self._state.began
             self._report(self._state)
-        return self._state.rows.popleft()
+        return True
+
+    def _warn(self) -> None:
+        self.moved = True
+        if self._warns:
+            warnings.warn(text("listing.moved", "en"), ListingMoved, stacklevel=5)
 
     def _report(self, state: _State) -> None:
         known = self._listing.known_total or (state.total if len(self._listing.windows) == 1 else None)
@@ -291,16 +369,20 @@ class _Reading(Iterator[Record]):
             listing.windows = tuple(each for one in listing.windows for each in (halves if one == window else (one,)))
             return replace(state, windows=(*halves, *state.windows[1:]), number=0, total=None, ids=(), here=set())
         ids = tuple(map(listing.identity, page.rows))
+        opened = state.opened if state.number and state.opened else page.served_at
         moved = (state.number > 0 and state.total != page.total) or not state.here.isdisjoint(ids)
-        if page.last:
-            moved = moved or len(state.here.union(ids)) != page.total
+        # The total is the same, and a row came since the first page: another one left, and may have moved the rest.
+        moved = moved or (state.number > 0 and _came_since(opened, page))
+        came = len(state.here.union(ids))
+        moved = moved or came > page.total or (page.last and came != page.total)
         if moved and state.tries < MOST_READINGS:
             return replace(state, number=0, total=None, ids=(), here=set(), tries=state.tries + 1)
         if moved and state.tries == MOST_READINGS:
-            _warn()
-        fresh = deque(row for row, each in zip(page.rows, ids, strict=True) if each not in state.seen)
-        # A server that never ends its list is left once a page brings nothing new.
-        last = page.last or (moved and not fresh)
+            self._warn()
+        rows = dict(zip(ids, page.rows, strict=True))
+        fresh = deque(row for each, row in rows.items() if each not in state.seen)
+        # A server that never ends its list is left once a page brings nothing new, or more than any query has.
+        last = page.last or (moved and not fresh) or came > WINDOW
         following = replace(
             state,
             number=state.number + 1,
@@ -308,6 +390,7 @@ class _Reading(Iterator[Record]):
             tries=state.tries + moved,
             pages=state.pages + 1,
             began=state.began or page.served_at,
+            opened=opened,
             done=state.done + len(fresh),
             rows=fresh,
             ids=ids,
@@ -316,21 +399,48 @@ class _Reading(Iterator[Record]):
 
     def _after_window(self, state: _State) -> _State:
         listing = self._listing
-        rest = replace(state, windows=state.windows[1:], number=0, tries=1, here=set())
+        # A set of its own: an interrupt during what follows has this page read again, and its rows are new then.
+        seen = state.seen.union(state.ids)
+        rest = replace(state, windows=state.windows[1:], number=0, tries=1, ids=(), here=set(), seen=seen)
         if rest.windows:
             # Rows never change windows by themselves: what was seen in the former ones cannot come again.
-            return rest if listing.can_shift else replace(rest, ids=(), seen=set())
+            return rest if listing.can_shift else replace(rest, seen=set())
         # One row left and another came: the total is the same, and still one can have slipped over a page's edge.
         if state.pages < 2 or not listing.can_shift or state.began is None or not listing.changed_since(state.began):
             return rest
         if state.rounds >= MOST_READINGS:
-            _warn()
+            self._warn()
             return rest
         return replace(rest, windows=listing.windows, rounds=state.rounds + 1, pages=0, began=None)
 
 
-def _warn() -> None:
-    warnings.warn(text("listing.moved", "en"), ListingMoved, stacklevel=4)
+class Pages(Iterator["list[Record]"]):
+    """One reading of a list, page by page."""
+
+    def __init__(self, listing: Listing, run: Run | None = None) -> None:
+        self._reading = _Reading(listing, run, warns=False)
+
+    def __next__(self) -> list[Record]:
+        if rows := self._reading.next_page():
+            return rows
+        raise StopIteration
+
+    @property
+    def began(self) -> datetime | None:
+        """The server's clock at the first page, a second before at most."""
+        return self._reading.opened
+
+    @property
+    def complete(self) -> bool:
+        """False where rows kept changing underneath, so that a few of them may not have come."""
+        return not self._reading.moved
+
+
+def _came_since(opened: datetime, page: _Page) -> bool:
+    """Whether a row of a page was made since then, and not in a future of which no clock can know."""
+    created = [row.get("createdDate") for row in page.rows]
+    ends = page.served_at + timedelta(seconds=2)
+    return any(isinstance(each, datetime) and opened <= each <= ends for each in created)
 
 
 def _day_of(rows: Sequence[Record], axis: str) -> date | None:
@@ -348,7 +458,7 @@ def _page(body: Any, status: int, path: str, served_at: str | None) -> _Page:
     content, total, last = envelope.get("content"), envelope.get("totalElements"), envelope.get("last")
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise ServerTrouble("listing_no_page", status=status, path=path)
-    if not isinstance(total, Decimal) or total != total.to_integral_value() or not isinstance(last, bool):
+    if not isinstance(total, Decimal) or total != total.to_integral_value() or total < 0 or not isinstance(last, bool):
         raise ServerTrouble("listing_no_page", status=status, path=path)
     # An empty page is the last one, whatever it says: else a server could be asked for ever.
     return _Page(read(content), int(total), last or not content, _served_at(served_at))
@@ -358,8 +468,6 @@ def _served_at(header: str | None) -> datetime:
     """The server's clock, which stamps the rows; it has whole seconds, so the second before is safe."""
     try:
         moment = parsedate_to_datetime(header or "")
-    except ValueError:
-        moment = datetime.now(UTC) - timedelta(minutes=1)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return moment - timedelta(seconds=1)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(BERLIN) - timedelta(seconds=1)
+    except (ValueError, OverflowError):  # none, or one of the year 99999
+        return datetime.now(UTC) - timedelta(minutes=1)

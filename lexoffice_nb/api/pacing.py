@@ -284,14 +284,16 @@ class Pace:
     def __repr__(self) -> str:
         return f"<Pace of {self.interval} s>"
 
-    def wait(self, longest: float = math.inf) -> bool:
+    def wait(self, longest: float = math.inf, wanted: Callable[[], bool] = lambda: True) -> bool:
         """Waits until a request may go; threads of a process go in the order in which they came.
 
         Args:
             longest: seconds after which it is not worth while any more.
+            wanted: whether it is still wanted; asked again and again.
 
         Returns:
-            Whether it may go; False if it would have been too late, and then nothing was taken from the others.
+            Whether it may go; False if it would have been too late or nobody wants it any more, and then nothing was
+            taken from the others.
         """
         lane = self._lane
         if not self.interval and not lane.line and not lane.is_paused():
@@ -300,13 +302,13 @@ class Pace:
         ticket = _Ticket()
         try:
             lane.line.append(ticket)
-            return self._wait_in_line(ticket, ends)
+            return self._wait_in_line(ticket, ends, wanted)
         finally:
             lane.leave(ticket)
 
-    def _wait_in_line(self, ticket: _Ticket, ends: float) -> bool:
+    def _wait_in_line(self, ticket: _Ticket, ends: float, wanted: Callable[[], bool]) -> bool:
         turn = _Turn(self.interval)
-        while True:
+        while wanted():
             here = ticket.seen = time.monotonic()
             first = self._lane.is_first(ticket)
             if first and here >= turn.due:
@@ -320,6 +322,7 @@ class Pace:
                 time.sleep(max(0.0, min(turn.due - here, SLICE)))
             else:
                 ticket.gate.acquire(timeout=min(ends - here, SLICE))
+        return False
 
     def refused(self, retry_after: float | None = None) -> None:
         """Slows everybody down, after the API has refused a request because there were too many.

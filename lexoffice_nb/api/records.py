@@ -129,6 +129,32 @@ class Record(dict[str, Any]):
         return NoMember("record_no_member", name=asked, names=there)
 
 
+class WrongCall(LexofficeError, TypeError):
+    """Something was called, or taken apart, in a way that it does not have."""
+
+
+class Records(list[Any]):
+    """A list that shows itself as a table, if records are all that it has."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str | None:
+        """Shows the records as a table in a notebook."""
+        return records_html(self) if self else None
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Shows the records as a table; as a part of something else, as any list."""
+        alone = len(getattr(printer, "stack", ())) < 2
+        shown = records_text(self) if alone and self and not cycle else None
+        if shown is None:
+            printer.pretty(list(self))
+            return
+        for number, line in enumerate(shown.split("\n")):
+            if number:
+                printer.break_()
+            printer.text(line)
+
+
 def read(value: Any) -> Any:
     """Turns decoded JSON into records: timestamps and dates, and amounts that came as text, get their types.
 
@@ -141,7 +167,7 @@ def read(value: Any) -> Any:
     if isinstance(value, dict):
         return Record((name, _member(name, part)) for name, part in value.items())
     if isinstance(value, list):
-        return [read(part) for part in value]
+        return Records(read(part) for part in value)
     return value
 
 

@@ -77,6 +77,7 @@ def refusal(
     key: bool = False,
     method: str | None = None,
     scopes: Sequence[str] = (),
+    granted: Sequence[str] = (),
     partner: bool = False,
     secrets: Sequence[Secret] = (),
 ) -> ApiError:
@@ -87,6 +88,7 @@ def refusal(
         key: whether the credential is one that nobody renews, which a 401 should say.
         method: the request's method; that of `response.request` where none is named.
         scopes: what the path asks for, in the provider's names, where it is known; a 403 says it.
+        granted: what the sign-in has, in names that can be asked for again.
         partner: whether the path is there for a partner's client only, and this sign-in is none of those.
         secrets: what was sent with the request and some servers repeat; it is taken out of their words.
     """
@@ -107,6 +109,7 @@ def refusal(
         code = "api_partner"
     elif code == "api_not_allowed" and scopes:
         code, values["scopes"] = "api_scopes", from_server(" ".join(scopes))
+        values["have"] = from_server(" ".join(granted), 200) or "…"
     elif parameter:
         code, values["parameter"] = "api_parameter", parameter
     elif code == "api_method":
@@ -162,7 +165,10 @@ def _kind(status: int, path: str, said: str, issues: Sequence[tuple[str, str, st
     lowered = said.lower()
     if _FILE.search(path) and (status == 409 or (status == 406 and "draft" in lowered)):
         return errors.Conflict, "api_draft_without_file"
-    if status == 406 and any(field in VERSIONS for field, _, _ in issues):
+    if status == 406 and "/payments/" in path and "draft" in lowered:
+        return errors.Conflict, "api_draft_without_payments"
+    # A version that is missing is nobody else's change.
+    if status == 406 and any(field in VERSIONS and code != "missing_entity" for field, code, _ in issues):
         return errors.Conflict, "api_conflict"
     if status >= 500 and "search window" in lowered:
         return ServerTrouble, "api_window"

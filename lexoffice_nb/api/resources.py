@@ -6,17 +6,18 @@ What it has is what the table has: methods, their arguments, completion and help
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexoffice_nb.api import downloads
-from lexoffice_nb.api.arguments import body_of, checked, path_of, query_of
+from lexoffice_nb.api.arguments import body_of, checked, path_of, query_of, refuse_misspelt_options
 from lexoffice_nb.api.endpoints import resources
 from lexoffice_nb.api.explanations import NAMED_OTHERWISE, explanation, signature
 from lexoffice_nb.api.listing import Listing
-from lexoffice_nb.api.records import NoMember, read
+from lexoffice_nb.api.records import NoMember, WrongCall, read
 from lexoffice_nb.errors import Conflict, Invalid, ServerTrouble
-from lexoffice_nb.texts import from_server, text
+from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,6 +39,12 @@ class Resource:
         for operation in resources()[name].values():
             setattr(self, operation.name, _method(self, operation))
         self.__doc__ = "\n".join(f"{each.name}: {each.does}" for each in resources()[name].values())
+        if main := self._main():
+            method = getattr(self, main.name)
+            self.__doc__ += f"\n\n{name}(…) is {name}.{main.name}(…):\n\n{method.__doc__}"
+            # For help and completion, which look at these; a call goes to the class's own all the same.
+            self.__signature__ = method.__signature__
+            setattr(self, "__call__", _undocumented(method))  # noqa: B010 - mypy has no word for it
 
     # Names that are there are found before this is asked.
     def __getattr__(self, name: str) -> Any:
@@ -49,13 +56,16 @@ class Resource:
         """Does what there is most to do: `session.voucherlist(…)` is `session.voucherlist.list(…)`.
 
         Raises:
-            TypeError: if the resource has neither a list nor one thing alone.
+            WrongCall: if the resource has neither a list nor one thing alone.
         """
+        if main := self._main():
+            return getattr(self, main.name)(*args, **options)
+        raise WrongCall("resource_not_callable", resource=self._name, there=self._there())
+
+    def _main(self) -> Operation | None:
         operations = resources()[self._name]
-        for name in ("list", "get"):
-            if name in operations and not operations[name].places:
-                return getattr(self, name)(*args, **options)
-        raise TypeError(text("resource.not_callable", "en", resource=self._name, there=self._there()))
+        there = (operations[name] for name in ("list", "get") if name in operations)
+        return next((each for each in there if not each.places), None)
 
     def _there(self) -> str:
         return ", ".join(resources()[self._name])
@@ -98,6 +108,7 @@ class Resource:
             flags[flag.name] = fields.pop(NAMED_OTHERWISE.get(flag.name, flag.name), vendors)
         if flags.get("finalize") is False:
             del flags["finalize"]  # a draft is what the vendor makes where nobody asks
+        refuse_misspelt_options(operation, fields)
         return self._send(operation, path + query_of(operation, flags), json=body_of(body, fields))
 
     def _body_sent(self, operation: Operation, path: str, /, body: Any = None, **fields: Any) -> Any:
@@ -117,8 +128,12 @@ class Resource:
         whole = {**current, **body_of(changes, fields), guard: version}
         return self._send(operation, path, json=whole)
 
-    def _replace(self, operation: Operation, path: str, record: Mapping[str, Any]) -> Any:
-        return self._send(operation, path, json=dict(record))
+    def _replace(self, operation: Operation, path: str, record: dict[str, Any], fields: Mapping[str, Any]) -> Any:
+        done = self._send(operation, path, json={**record, **fields})
+        if isinstance(done, dict) and operation.version in done:
+            # What is there now is what the record says, so it can be changed and written again.
+            record |= {**fields, operation.version: done[operation.version]}
+        return done
 
     def _delete(self, operation: Operation, path: str) -> None:
         self._send(operation, path)
@@ -137,18 +152,20 @@ class Resource:
             return downloads.save(response, to, format, f"{self._name}-{path.split('/')[3]}")
 
     def _upload(self, operation: Operation, path: str, file: str | Path, **fields: Any) -> Any:
+        if not isinstance(file, (str, os.PathLike)):
+            raise WrongCall("upload_no_path", kind=type(file).__name__)
         source = Path(file).expanduser()
+        name = from_server(source.name, 80)
         suffix = source.suffix.lower().lstrip(".").replace("jpeg", "jpg")
         if suffix not in operation.formats:
-            raise Invalid("upload_format", name=source.name[:80], there=", ".join(operation.formats))
+            raise Invalid("upload_format", name=name, there=", ".join(operation.formats))
         try:
-            content = source.read_bytes() if source.stat().st_size <= LARGEST_UPLOAD else None
+            with source.open("rb") as opened:
+                content = opened.read(LARGEST_UPLOAD + 1)  # its size may say less, as a device's does
         except OSError as error:
-            raise Invalid(
-                "upload_unreadable", name=source.name[:80], reason=error.strerror or type(error).__name__
-            ) from None
-        if content is None:
-            raise Invalid("upload_too_large", name=source.name[:80], limit=LARGEST_UPLOAD // 2**20)
+            raise Invalid("upload_unreadable", name=name, reason=error.strerror or type(error).__name__) from None
+        if len(content) > LARGEST_UPLOAD:
+            raise Invalid("upload_too_large", name=name, limit=LARGEST_UPLOAD // 2**20)
         form = checked(operation, fields)
         return self._send(operation, path, files={"file": (source.name, content, _MEDIA_TYPES[suffix])}, data=form)
 
@@ -170,18 +187,37 @@ _KINDS: Mapping[str, Callable[..., Any]] = {
 }
 
 
+def _undocumented(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a method without its help, which IPython's `?` would show a second time."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **options: Any) -> Any:
+        return method(*args, **options)
+
+    call.__doc__ = None
+    return call
+
+
 def _method(resource: Resource, operation: Operation) -> Callable[..., Any]:
     """Makes the method of an operation, with the arguments and the help that the table gives it."""
     serve = functools.partial(_KINDS[operation.kind], resource, operation)
     arguments = signature(operation)
 
+    by_place = [each for each in arguments.parameters.values() if each.kind is each.POSITIONAL_OR_KEYWORD]
+
     def method(*args: Any, **options: Any) -> Any:
-        if operation.kind in ("file", "array", "delete"):  # the others say in their own words what is wrong
-            arguments.bind(*args, **options)
+        try:
+            if operation.kind in ("file", "array", "delete"):  # the others say in their own words what is wrong
+                arguments.bind(*args, **options)
+            fits = len(args) <= len(by_place)
+        except TypeError:
+            fits = False
+        if not fits:
+            raise WrongCall("resource_call", call=operation.call, arguments=str(arguments))
         if operation.kind == "update" and args and isinstance(args[-1], dict) and len(args) == len(operation.places):
             record = args[-1]  # the record itself, changed: it knows its id and its version
             path = path_of(operation, (*args[:-1], record.get(operation.key)))
-            return resource._replace(operation, path, {**record, **options})
+            return resource._replace(operation, path, record, options)
         places, others = args[: len(operation.places)], args[len(operation.places) :]
         if len(places) < len(operation.places):
             named = [options.pop(name) for name in operation.places[len(places) :] if name in options]

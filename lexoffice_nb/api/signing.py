@@ -18,10 +18,11 @@ from requests.utils import rewind_body, should_bypass_proxies
 
 from lexoffice_nb.api.refusals import path_of, trouble
 from lexoffice_nb.api.response import ApiResponse
-from lexoffice_nb.errors import shielded
+from lexoffice_nb.errors import ServerTrouble, shielded
 from lexoffice_nb.log import log
 from lexoffice_nb.oauth.tokens import Secret
 from lexoffice_nb.oauth.transport import Origin, ca_bundle, is_loopback, proxies_for
+from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,8 +50,11 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_ATTEMPTS = 6
 PATIENCE = 180.0  # seconds after which no attempt begins any more
 LONGEST_REST = 8.0  # seconds between two attempts
+SLICE = 0.2  # seconds of a rest, so that it ends with a log-out
 LEAST_REST = 0.01  # seconds, in place of an interval of 0
 LONGEST_ASKED = 60.0  # seconds that a server may ask for
+# Decoded octets of an answer that is read whole: as many as a download may have, and some hundred times a page.
+LARGEST_ANSWER = 100_000_000
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _NO_ANSWER = (
     requests.exceptions.ConnectionError,
@@ -161,7 +165,13 @@ class SigningAdapter(BaseAdapter):
             )
             attempt += 1
             if waits_here:
-                time.sleep(rest)
+                self._pause(rest)
+
+    def _pause(self, seconds: float) -> None:
+        """Waits, but no longer than somebody is signed in."""
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0 and self._source.signed_in:
+            time.sleep(min(left, SLICE))
 
     def _may_repeat(self, request: PreparedRequest) -> bool:
         ours = Origin.of(request.url or "") == self._bearer.origin
@@ -173,12 +183,17 @@ class SigningAdapter(BaseAdapter):
 
     def _send(self, request: PreparedRequest, options: dict[str, Any]) -> requests.Response:
         response, rejected = self._send_signed(request, options)
+        sent = [rejected]
         # A token can die before its time. Any 401, with or without WWW-Authenticate: renew once, try once more.
         if response.status_code == 401 and rejected is not None and self._source.renewable:
             self._source.renew(rejected)
             if _rewound(request):
                 response.close()
-                response, _ = self._send_signed(request, options)
+                response, again = self._send_signed(request, options)
+                sent.append(again)
+        if response.status_code >= 400:
+            # For whoever makes the error: what came back may be in use no more, and good for a while still.
+            vars(response)["_sent"] = tuple(filter(None, sent))
         return response
 
     def _send_signed(
@@ -189,7 +204,8 @@ class SigningAdapter(BaseAdapter):
         if "Authorization" not in signed.headers:
             return self._answer(request, signed, options), None
         # Signed first, since that may take a renewal, and once more with what is good when it is its turn.
-        if not self._pace.wait(self._ends - time.monotonic()):
+        if not self._pace.wait(self._ends - time.monotonic(), lambda: self._source.signed_in):
+            self._source.access_token()  # after a log-out meanwhile it says so
             raise requests.exceptions.ReadTimeout
         self._bearer(signed)
         header = Secret(str(signed.headers.get("Authorization")).removeprefix("Bearer "))
@@ -204,21 +220,35 @@ class SigningAdapter(BaseAdapter):
         response = self._transport.send(signed, **options)
         response.request = request
         response.__class__ = ApiResponse
-        if not options["stream"]:
-            _read(response)  # here, where one that breaks off can be asked for again
+        # Here, where one that breaks off can be asked for again. A redirect's would be read without a limit later on.
+        if not options["stream"] or response.is_redirect:
+            _read(response)
         return response
 
 
 def _read(response: requests.Response) -> None:
+    if vars(response)["_content"] is not False:
+        return
+    parts, came = [], 0
     try:
-        response.content  # noqa: B018 - it is kept there
+        for part in response.iter_content(64 * 1024):
+            parts.append(part)
+            came += len(part)
+            if came > LARGEST_ANSWER:
+                break
     except (urllib3.exceptions.HTTPError, ValueError):  # what requests knows no name for: a chunk of a negative length
         response.close()
     except BaseException:
         response.close()
         raise
     else:
-        return
+        if came <= LARGEST_ANSWER:
+            whole: Any = response
+            whole._content, whole._content_consumed = b"".join(parts), True
+            return
+        response.close()
+        host, changed = from_server(Origin.of(response.url).host), (response.request.method or "") not in SAFE
+        raise ServerTrouble("too_large", host=host, limit=LARGEST_ANSWER, may_have_been_applied=changed)
     raise requests.exceptions.ChunkedEncodingError
 
 

@@ -31,6 +31,8 @@ MOST_LINES = 10
 MOST_WIDTH = 120
 # What a person looks for first, in the order of a list of vouchers: its columns are always there, and always here.
 _FIRST = ("voucherNumber", "voucherDate", "contactName", "totalAmount", "openAmount", "voucherStatus", "dueDate")
+# The same in a list of contacts, whose names are in parts of theirs.
+_FIRST_PARTS = (("company", "name"), ("person", "lastName"), ("person", "firstName"))
 # What a person looks for last: when the record was made and changed; then ids, of whatever.
 _BOOKKEEPING = frozenset({"archived", "createdDate", "language", "updatedDate", "version"})
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d):\d\d[.]\d{3}(?:Z|[+-]\d\d:\d\d)")
@@ -192,7 +194,12 @@ def _name(column: _Column) -> str:
 
 
 def _isolated(text: str) -> str:
-    return f"<bdi>{escape(text)}</bdi>"
+    return f"<bdi>{_escaped(_short(text))}</bdi>"
+
+
+def _escaped(text: str) -> str:
+    """Escapes, and replaces halves of characters: JSON can write them, but no notebook could be sent or saved."""
+    return escape(text.encode(errors="replace").decode())
 
 
 def _is_same(rows: Sequence[Mapping[str, Any]], column: _Column) -> bool:
@@ -205,15 +212,17 @@ def _is_same(rows: Sequence[Mapping[str, Any]], column: _Column) -> bool:
 def _cell(value: Any, column: _Column) -> str:
     shown = _value(value)
     # What does not fit is cut by the style, so the whole of it is shown under the pointer.
-    whole = f" title='{escape(value[:MOST_CHARACTERS])}'" if isinstance(value, str) and len(value) > LONG else ""
+    whole = f" title='{_escaped(value[:MOST_CHARACTERS])}'" if isinstance(value, str) and len(value) > LONG else ""
     return f"<td style='{_LINE}{column.style}'{whole}>{shown}</td>"
 
 
 def _record(record: Mapping[str, Any]) -> str:
     body = "".join(
         f"<tr><th scope='row' style='{_NAME}'>{_isolated(key)}</th><td style='{_WHOLE}'>{_part(record[key])}</td></tr>"
-        for key in _in_order(record)
+        for key in _in_order(record)[:MOST_MERGED]
     )
+    if len(record) > MOST_MERGED:
+        body += f"<tr><td colspan='2' style='{_WHOLE}'>… {MOST_MERGED} / {len(record)}</td></tr>"
     return f"<table style='{_TABLE}'><tbody>{body}</tbody></table>"
 
 
@@ -274,6 +283,8 @@ def _in_order(names: Iterable[str]) -> list[str]:
 def _in_order_of_paths(paths: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
     def rank(path: tuple[str, ...]) -> tuple[int, int]:
         name = path[-1]
+        if path in _FIRST_PARTS:
+            return (-1, len(_FIRST) + _FIRST_PARTS.index(path))
         return (-1, _FIRST.index(name)) if len(path) == 1 and name in _FIRST else (_rank(name), 0)
 
     return sorted(paths, key=rank)

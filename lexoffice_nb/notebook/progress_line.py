@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from lexoffice_nb.progress import Progress
+    from lexoffice_nb.progress import Progress, Run
 
 QUIET_SECONDS = 1.0
 EVERY_SECONDS = 0.25
@@ -85,6 +85,7 @@ class ProgressLine:
         self._shown: dict[int, _Shown] = {}
         self._lock = threading.RLock()
         self._cells: dict[int, int] = {}  # thread: how many run in it, one within the other
+        self._left_out: weakref.WeakSet[Run] = weakref.WeakSet()
         self._stop: Callable[[], None] | None = None
 
     @classmethod
@@ -108,8 +109,14 @@ class ProgressLine:
             shell.events.unregister("post_run_cell", self._cell_over)
             _lines.pop(shell, None)
 
+    def leave_out(self, run: Run) -> None:
+        """Leaves a run to the card that shows it."""
+        self._left_out.add(run)
+
     def __call__(self, progress: Progress) -> None:
         """Shows it, if it is time to."""
+        if progress.run is not None and progress.run in self._left_out:
+            return
         now = time.monotonic()
         with self._lock:
             shown = self._shown.get(progress.task)
@@ -172,10 +179,15 @@ def sentence(progress: Progress, *, stopped: bool = False) -> str:
     return " · ".join(part for part in _parts(progress, stopped=stopped) if part)
 
 
+def counted_and_left(progress: Progress) -> tuple[str, str]:
+    """Gives how many there are, of how many, and how long it takes still, which is nothing where nobody can tell."""
+    return _parts(progress, stopped=False)
+
+
 def _parts(progress: Progress, *, stopped: bool) -> tuple[str, str]:
     of = progress.total is not None and not progress.finished
     key = f"{progress.what}.of" if of else progress.what
-    counted = text(key, done=_grouped(progress.done), total=_grouped(progress.total or 0))
+    counted = text(key, done=grouped(progress.done), total=grouped(progress.total or 0))
     if stopped:
         return counted, text("progress.stopped")
     if progress.finished:
@@ -199,7 +211,8 @@ def _took(seconds: float) -> str:
     return text("progress.minutes", n=f"{whole // 60}:{whole % 60:02}")
 
 
-def _grouped(number: int) -> str:
+def grouped(number: int) -> str:
+    """Writes a number with its thousands apart, as in the person's language."""
     return f"{number:,}".replace(",", "." if current_language() == "de" else ",")
 
 

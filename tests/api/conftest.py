@@ -69,7 +69,8 @@ class Server:
                 server.stopping.wait(answer.seconds)
                 if not answer.status:
                     return
-                self.send_response(answer.status)
+                # An own Date in place of the clock's.
+                (self.send_response_only if "Date" in answer.headers else self.send_response)(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(answer.promised or len(answer.body)))
@@ -77,7 +78,7 @@ class Server:
                 self.wfile.write(answer.body)
                 server.stopping.wait(answer.stalls)
 
-            do_GET = do_POST = do_HEAD = do_CONNECT = do_PUT = answer  # noqa: N815 - http.server's names
+            do_GET = do_POST = do_HEAD = do_CONNECT = do_PUT = do_DELETE = answer  # noqa: N815 - http.server's names
 
             def log_message(self, *args: object) -> None: ...
 

@@ -123,7 +123,7 @@ def test_a_change_without_a_version_is_refused_in_two_lines(elsewhere: Lexoffice
 
 def test_where_a_file_goes_is_given_by_name_as_the_signature_shows_it(elsewhere: LexofficeSession, server: Any) -> None:
     for call in (elsewhere.files.get, elsewhere.invoices.file):
-        with pytest.raises(TypeError, match="too many positional arguments"):
+        with pytest.raises(TypeError, match=f"Call it as .*{call.__name__}.*goes by name"):
             call(ID, *("pdf", "folder")[call.__name__ == "get" :])
     assert not server.seen
 

@@ -13,7 +13,7 @@ import pytest
 from lexoffice_nb.api.arguments import UnknownValue
 from lexoffice_nb.api.endpoints import OPERATIONS, Operation, operation_at, resources
 from lexoffice_nb.api.records import NoMember
-from lexoffice_nb.errors import Conflict, Invalid
+from lexoffice_nb.errors import Conflict, Invalid, LexofficeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,7 @@ def asked(elsewhere: LexofficeSession, server: Any, answer: Any) -> Callable[[st
         (lambda s: s.voucherlist(voucherStatus=7), "7 is no value for voucherStatus"),
         (lambda s: s.voucherlist(voucherStatus=[]), "is no value for voucherStatus"),
         (lambda s: s.contacts(name="ab"), "at least 3 characters"),
+        (lambda s: s.invoices.get(""), "'' is no id for id"),
         (lambda s: s.contacts(number="10 001"), "a whole number"),
         (lambda s: s.vouchers.list(), "vouchers.list needs voucherNumber"),
         (lambda s: s.dunnings.create(title="x"), "dunnings.create needs precedingSalesVoucherId"),
@@ -117,8 +118,50 @@ def test_completion_offers_the_resources_and_their_operations(elsewhere: Lexoffi
 
 
 def test_what_has_neither_a_list_nor_one_thing_alone_cannot_be_called(elsewhere: LexofficeSession) -> None:
-    with pytest.raises(TypeError, match="Say which: create, get, file"):
+    with pytest.raises(TypeError, match="one of these behind it: create, get, file"):
         elsewhere.invoices()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda s: s.voucherlist("invoice"), "Call it as voucherlist.list(*, voucherType='any'"),
+        (lambda s: s.invoices.get(), "Call it as invoices.get(id)"),
+        (lambda s: s.contacts.get(ID, ID), "Call it as contacts.get(id)"),
+        (lambda s: s.invoices.file(ID, to_="."), "Call it as invoices.file(id, format='pdf', *, to=None)"),
+        (lambda s: s.countries(1), "Call it as countries.list()"),
+        (lambda s: s.invoices(), "invoices alone does not say what to do."),
+        (lambda s: s.files.upload(b"%PDF"), "by its path, and not as bytes"),
+        (lambda s: s.voucherlist()[0], "rows.first() or rows[:10]"),
+        (lambda s: s.voucherlist()[-3:], "rows.first() or rows[:10]"),
+    ],
+)
+def test_a_wrong_call_is_a_type_error_of_two_lines(
+    call: Callable[[Any], Any], words: str, elsewhere: LexofficeSession, server: Any
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        call(elsewhere)
+    assert words in str(caught.value)
+    assert isinstance(caught.value, LexofficeError)
+    assert len(caught.value._render_traceback_()) == 2
+    assert not server.seen
+
+
+def test_a_resource_that_can_be_called_has_the_help_of_what_it_does(elsewhere: LexofficeSession) -> None:
+    assert inspect.signature(elsewhere.voucherlist) == inspect.signature(elsewhere.voucherlist.list)
+    assert inspect.signature(elsewhere.voucherlist.__call__) == inspect.signature(elsewhere.voucherlist.list)
+    assert "voucherDateFrom: " in str(elsewhere.voucherlist.__doc__)
+
+
+@pytest.mark.parametrize(
+    ("member", "option"), [("finalise", "finalize"), ("Finalize", "finalize"), ("preceeding", "preceding")]
+)
+def test_a_misspelt_option_is_no_member_of_the_document(
+    member: str, option: str, elsewhere: LexofficeSession, server: Any
+) -> None:
+    with pytest.raises(Invalid, match=f"The option is called {option}"):
+        elsewhere.invoices.create(title="x", **{member: True})
+    assert not server.seen
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.call)
@@ -151,13 +194,19 @@ def test_several_values_of_a_choice_are_joined_by_commas(
     assert (asked()["voucherType"], asked()["voucherStatus"]) == ("invoice,creditnote", "open,paid")
 
 
-def test_an_unknown_value_of_a_choice_is_sent_with_a_warning(
-    asked: Callable[[], dict[str, str]], elsewhere: LexofficeSession
+@pytest.mark.parametrize("call", [lambda s: s.voucherlist.list, lambda s: s.voucherlist])
+def test_an_unknown_value_of_a_choice_is_sent_with_a_warning_at_the_line_that_gave_it(
+    call: Callable[[Any], Any], asked: Callable[[], dict[str, str]], elsewhere: LexofficeSession
 ) -> None:
     with pytest.warns(UnknownValue, match="selfbilling is no value of voucherType") as caught:
-        list(elsewhere.voucherlist.list(voucherType="selfbilling"))
+        list(call(elsewhere)(voucherType="selfbilling"))
     assert caught[0].filename == __file__
     assert asked()["voucherType"] == "selfbilling"
+
+
+def test_an_order_without_its_way_is_known(asked: Callable[[], dict[str, str]], elsewhere: LexofficeSession) -> None:
+    list(elsewhere.voucherlist(sort="voucherDate"))
+    assert asked()["sort"] == "voucherDate"
 
 
 def test_searched_text_is_html_escaped_and_then_url_encoded(
@@ -207,6 +256,17 @@ def test_an_update_of_another_version_is_a_conflict_and_writes_nothing(
         elsewhere.contacts.update(ID, version=2, note="new")
     assert len(caught.value._render_traceback_()) == 2
     assert [seen.method for seen in server.seen] == ["GET"]
+
+
+def test_a_record_that_was_written_can_be_changed_and_written_again(quiet_box: Any, signed_in: Any) -> None:
+    session = signed_in(quiet_box, scopes="openid profile invoice.write contact.read")
+    made = session.contacts.create(version=0, roles={"customer": {}}, company={"name": "Nochmal GmbH"})
+    contact = session.contacts.get(made.id)
+    for note in ("one", "two"):
+        contact.note = note
+        session.contacts.update(contact)
+    session.contacts.update(contact, note="three")
+    assert (contact.note, contact.version) == ("three", session.contacts.get(made.id).version)
 
 
 def test_a_record_is_written_back_as_it_is(elsewhere: LexofficeSession, server: Any, asked: object) -> None:

@@ -444,7 +444,7 @@ class TestBadPaths:
             ("missing/a.pdf", "download_no_folder"),
             ("missing/", "download_no_folder"),
             ("file.txt/a.pdf", "download_no_folder"),
-            ("missing", "download_suffix"),
+            ("missing", "download_no_folder"),
             ("a.xml", "download_suffix"),
             ("a.pdf.exe", "download_suffix"),
             ("a\0b.pdf", "download_no_path"),

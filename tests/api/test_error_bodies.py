@@ -83,6 +83,11 @@ class TestConflict:
         assert "version: is not the current one" in error.what("en")
         assert "version: ist nicht die aktuelle" in error.what("de")
 
+    def test_is_no_version_that_was_left_out(self, answered):
+        error = answered(406, legacy(("missing_entity", "version")), "/v1/contacts", "POST")
+        assert (type(error), error.code) == (errors.Invalid, "api_fields")
+        assert "version: is missing" in str(error)
+
     @pytest.mark.parametrize("field", ["versions", "company.name", "lineItems[0].version", "Version"])
     def test_is_no_other_field(self, answered, field):
         assert type(answered(406, legacy(("invalid_value", field)))) is errors.Invalid
@@ -99,6 +104,11 @@ class TestConflict:
         error = answered(status, regular(message=message), path)
         assert (type(error), error.code) == (errors.Conflict, "api_draft_without_file")
         assert "a draft has no file yet: finalize it first" in str(error)
+
+    def test_of_a_drafts_payments_has_words_of_its_own(self, answered):
+        message = "Requesting payments is not possible in state draft."
+        error = answered(406, regular(message=message), f"/v1/payments/{'0' * 8}")
+        assert (type(error), error.code) == (errors.Conflict, "api_draft_without_payments")
 
     def test_is_not_a_file_that_is_wanted_in_another_format(self, answered):
         assert type(answered(406, regular(message="No acceptable representation"), f"{ID}/file")) is errors.Invalid
@@ -162,7 +172,7 @@ class TestStatus:
         assert (type(error), error.code) == (errors.NotAllowed, "api_scopes")
         for language in LANGUAGES:
             assert "contacts.read files.read" in error.what(language)
-            assert "--scope … contacts.read files.read" in error.next(language)
+            assert "--scope … contacts.read files.read –" in error.next(language)
 
     def test_403_without_known_scopes_still_says_how_to_ask_for_one(self, answered):
         assert "--scope" in answered(403, {"message": "Forbidden"}).remedy

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from IPython.lib.pretty import pretty
 
 from lexoffice_nb.api.listing import MOST_READINGS, ListingMoved
 from lexoffice_nb.api.records import BERLIN
@@ -61,6 +62,30 @@ def test_12345_vouchers_over_the_window_come_completely_and_once(
     splits = len(listing.windows) - 1
     assert requests_of(many) <= pages + 3 * splits
     assert len(listing) == MANY
+
+
+def test_each_page_of_several_windows_is_asked_for_once_where_rows_could_leave_the_list(
+    many: Sandbox, signed_in: Any, requests_of: Callable[[Sandbox], int]
+) -> None:
+    session = signed_in(many)
+    requests_of(many)
+    listing = session.voucherlist(voucherDateFrom="1999-01-01")
+    assert len(list(listing)) == MANY
+    splits = len(listing.windows) - 1
+    assert splits >= 1
+    assert requests_of(many) <= -(-MANY // 250) + 4 * splits + 2
+
+
+def test_its_first_rows_take_one_request_in_any_order_however_long_it_is(
+    many: Sandbox, signed_in: Any, requests_of: Callable[[Sandbox], int]
+) -> None:
+    session = signed_in(many)
+    requests_of(many)
+    newest = session.voucherlist(sort="voucherDate,DESC")[:10]
+    days = [row.voucherDate for row in newest]
+    assert (len(days), requests_of(many)) == (10, 1)
+    assert days == sorted(days, reverse=True)
+    assert [row.id for row in session.voucherlist()[240:260]] == [row.id for row in session.voucherlist()][240:260]
 
 
 def test_its_rows_come_while_it_is_read_and_not_after(
@@ -255,11 +280,19 @@ def test_a_list_shows_its_first_rows_and_how_many_there_are(session: LexofficeSe
     assert repr(listing) == f"<voucherlist.list, {len(listing)} rows>"
 
 
+def test_a_list_that_is_refused_says_so_once_in_a_notebook(session: LexofficeSession) -> None:
+    listing = session.voucherlist(voucherStatus=["open", "overdue"])
+    with pytest.raises(Invalid):
+        pretty(listing)
+    assert listing._repr_html_() is None
+
+
 def test_a_scope_that_is_missing_is_named(box: Sandbox, signed_in: Any) -> None:
     session = signed_in(box, scopes="openid profile invoice.read")
     with pytest.raises(NotAllowed, match=r"contact\.read") as caught:
         list(session.contacts())
     assert len(caught.value._render_traceback_()) == 2
+    assert "--scope openid profile invoice.read contact.read –" in caught.value.remedy
 
 
 def test_arrays_come_as_lists_whatever_envelope_they_are_in(session: LexofficeSession) -> None:

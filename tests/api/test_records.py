@@ -284,6 +284,15 @@ class TestRepr:
         assert pretty([row, row]) == f"[{row!r}, {row!r}]" or pretty([row, row]) == f"[{row!r},\n {row!r}]"
         assert pretty(Record()) == "Record()"
 
+    def test_a_list_of_records_in_an_answer_is_a_table(self):
+        lines = record(lineItems=[{"name": "A", "quantity": 2}, {"name": "B", "quantity": 1}]).lineItems
+        assert pretty(lines).splitlines()[0].split() == ["name", "quantity"]
+        assert "<table" in lines._repr_html_()
+        assert pretty([lines]) == f"[{list(lines)!r}]"
+        assert (pretty(record(a=["x"]).a), record(a=["x"]).a._repr_html_()) == ("['x']", None)
+        assert (pretty(record(a=[]).a), record(a=[]).a._repr_html_()) == ("[]", None)
+        assert lines == list(lines)
+
     def test_threat_35_a_notebook_shows_a_hostile_name_literally(self):
         for value in (record(companyName=HOSTILE), record(**{HOSTILE: {"a": [HOSTILE]}})):
             shown = value._repr_html_()

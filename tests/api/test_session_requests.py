@@ -145,9 +145,9 @@ class TestTheBearerGoesToTheOriginOfTheApiOnly:
     ):
         server.answers["/go"] = [answer(307, headers={"Location": location.format(host=f"127.0.0.1:{other.port}")})]
         with pytest.raises(errors.NotFound):
-            elsewhere.post("/go", json={"secret": "of the books"})
+            elsewhere.get("/go", json={"secret": "of the books"})
         assert other.seen == []
-        assert [seen.method for seen in server.seen] == ["POST", "POST"]
+        assert [seen.method for seen in server.seen] == ["GET", "GET"]
 
     def test_an_empty_location_leads_nowhere(self, elsewhere, server, answer):
         server.answers["/go"] = [answer(302, headers={"Location": ""})]

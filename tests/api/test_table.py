@@ -227,6 +227,10 @@ class TestPlainText:
         assert max(map(len, lines)) <= 120
         assert lines[1].split()[0] == response.json()["content"][0]["voucherNumber"]
 
+    def test_of_contacts_begins_with_their_names(self, session):
+        head = pretty(session.contacts(customer=True)).splitlines()[0].split()
+        assert head[:3] == ["company.name", "person.lastName", "person.firstName"]
+
     def test_puts_numbers_right_and_text_left(self):
         text = records_text([{"name": "A", "amount": Decimal("119.07")}, {"name": "Bob", "amount": Decimal("9.00")}])
         assert text == "name  amount\nA     119.07\nBob     9.00\n2 / 2"
