@@ -22,7 +22,9 @@ LexofficeError
 │   └── ServerTrouble       5xx, no answer, or one that is none
 ├── StoreError              tokens, or a download, could not be kept or read
 ├── BooksError              the local copy
-└── SandboxError            the lexoffice on this machine
+├── SandboxError            the lexoffice on this machine
+├── NoMember                a record or a session has nothing of that name (also an AttributeError)
+└── WrongCall               something was called in a way that it does not have (also a TypeError)
 ```
 
     try:
@@ -243,6 +245,14 @@ class BooksError(LexofficeError):
 
 class SandboxError(LexofficeError):
     """The lexoffice on this machine did not start or does not answer."""
+
+
+class NoMember(LexofficeError, AttributeError):
+    """A record or a session has nothing of that name; the API leaves out what is empty."""
+
+
+class WrongCall(LexofficeError, TypeError):
+    """Something was called, or taken apart, in a way that it does not have."""
 
 
 class InternalError(RuntimeError):

@@ -53,6 +53,8 @@ LexofficeError
   StoreError
   BooksError
   SandboxError
+  NoMember
+  WrongCall
 """
 STAGES = {
     "DiscoveryError": "discovery",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from lexoffice_nb.api.explanations import NAMED_OTHERWISE, signature
-from lexoffice_nb.api.records import BERLIN, WrongCall
-from lexoffice_nb.errors import Invalid
+from lexoffice_nb.api.records import BERLIN
+from lexoffice_nb.errors import Invalid, WrongCall
 from lexoffice_nb.texts import from_server, text
 
 if TYPE_CHECKING:

@@ -18,12 +18,20 @@ from lexoffice_nb.api import exact_json
 from lexoffice_nb.api.brief import BriefAdapter
 from lexoffice_nb.api.endpoints import operation_at, resources
 from lexoffice_nb.api.pacing import Pace
-from lexoffice_nb.api.records import NoMember
 from lexoffice_nb.api.refusals import path_of, refusal, trouble
 from lexoffice_nb.api.resources import Resource
 from lexoffice_nb.api.response import ApiResponse
 from lexoffice_nb.api.signing import MAX_ATTEMPTS, SAFE, SigningAdapter, without_credentials
-from lexoffice_nb.errors import ApiError, DiscoveryError, Invalid, LexofficeError, ServerTrouble, SignedOut, StoreError
+from lexoffice_nb.errors import (
+    ApiError,
+    DiscoveryError,
+    Invalid,
+    LexofficeError,
+    NoMember,
+    ServerTrouble,
+    SignedOut,
+    StoreError,
+)
 from lexoffice_nb.log import log, redact_others
 from lexoffice_nb.oauth.bearer import Bearer
 from lexoffice_nb.oauth.deadline import Deadline

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from lexoffice_nb.api.endpoints import WINDOW
-from lexoffice_nb.api.records import BERLIN, Record, Records, WrongCall, read
+from lexoffice_nb.api.records import BERLIN, Record, Records, read
 from lexoffice_nb.api.table import page_html, page_text
-from lexoffice_nb.errors import Invalid, LexofficeError, ServerTrouble, SignedOut
+from lexoffice_nb.errors import Invalid, LexofficeError, ServerTrouble, SignedOut, WrongCall
 from lexoffice_nb.progress import Task
 from lexoffice_nb.texts import text
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from lexoffice_nb.api import berlin
 from lexoffice_nb.api.berlin import BERLIN as BERLIN  # for all that reads records
 from lexoffice_nb.api.table import most_telling, records_html, records_text
-from lexoffice_nb.errors import LexofficeError
+from lexoffice_nb.errors import NoMember
 from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
@@ -54,10 +54,6 @@ _AMOUNT = re.compile(r"-?[0-9]{1,15}(?:[.][0-9]{1,4})?")
 LONGEST_REPR = 120
 _LONGEST_VALUE = 40
 _MOST_NAMES = 200
-
-
-class NoMember(LexofficeError, AttributeError):
-    """A record has no member of this name (now: the API leaves out what is empty), or none that a dot reaches."""
 
 
 class Record(dict[str, Any]):
@@ -127,10 +123,6 @@ class Record(dict[str, Any]):
         if nearest:
             return NoMember("record_no_member_near", name=asked, nearest=from_server(nearest[0], 60))
         return NoMember("record_no_member", name=asked, names=there)
-
-
-class WrongCall(LexofficeError, TypeError):
-    """Something was called, or taken apart, in a way that it does not have."""
 
 
 class Records(list[Any]):

@@ -15,8 +15,8 @@ from lexoffice_nb.api.arguments import body_of, checked, path_of, query_of, refu
 from lexoffice_nb.api.endpoints import resources
 from lexoffice_nb.api.explanations import NAMED_OTHERWISE, explanation, signature
 from lexoffice_nb.api.listing import Listing
-from lexoffice_nb.api.records import NoMember, WrongCall, read
-from lexoffice_nb.errors import Conflict, Invalid, ServerTrouble
+from lexoffice_nb.api.records import read
+from lexoffice_nb.errors import Conflict, Invalid, NoMember, ServerTrouble, WrongCall
 from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:

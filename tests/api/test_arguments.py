@@ -12,8 +12,7 @@ import pytest
 
 from lexoffice_nb.api.arguments import UnknownValue
 from lexoffice_nb.api.endpoints import OPERATIONS, Operation, operation_at, resources
-from lexoffice_nb.api.records import NoMember
-from lexoffice_nb.errors import Conflict, Invalid, LexofficeError
+from lexoffice_nb.errors import Conflict, Invalid, LexofficeError, NoMember
 
 if TYPE_CHECKING:
     from collections.abc import Callable

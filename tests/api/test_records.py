@@ -18,9 +18,9 @@ from IPython.lib.pretty import pretty
 
 from lexoffice_nb.api import exact_json
 from lexoffice_nb.api.berlin import BERLIN
-from lexoffice_nb.api.records import NoMember, Record, read
+from lexoffice_nb.api.records import Record, read
 from lexoffice_nb.api.table import page_html, page_text, records_html, records_text
-from lexoffice_nb.errors import Invalid, LexofficeError
+from lexoffice_nb.errors import Invalid, LexofficeError, NoMember
 from lexoffice_nb.texts import use_language
 
 HOSTILE = "<img src=x onerror=alert(1)>"
