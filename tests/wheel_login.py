@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from lexoffice_nb.errors import ApiError
 from lexoffice_nb.sandbox import process
 
 os.environ["LEXOFFICE_SANDBOX_PERSON"] = "demo"
@@ -22,6 +23,13 @@ try:
     assert page["totalElements"] == 240
     assert isinstance(page["content"][0]["totalAmount"], Decimal)
     assert session.userinfo()["name"] == "Erika Muster"
+    paid = session.voucherlist(voucherType="invoice", voucherStatus="paid").first()
+    said = ""
+    try:
+        session.invoices.file(paid.id)
+    except ApiError as error:
+        said = str(error)
+    assert "pip install 'lexoffice_nb[papers]'" in said, said  # what makes files is an extra
     shell.run_cell("%lexoffice_logout").raise_error()
     assert "lexoffice" not in shell.user_ns
 
