@@ -125,7 +125,8 @@ class Receipt:
         )
         listed = f"<ul style='list-style:none;margin:10px 0 0;padding:0'>{scopes}</ul>" if scopes else ""
         return (
-            f"<section lang='{text('language')}' aria-label='{escape(text('receipt.title'))}' style='{_CARD}'>"
+            f"<section class='mathjax_ignore tex2jax_ignore' lang='{text('language')}' "
+            f"aria-label='{escape(text('receipt.title'))}' style='{_CARD}'>"
             "<p style='margin:0 0 10px;font-weight:600'><span aria-hidden='true'>✓</span> "
             f"{escape(text('status.signed_in'))}</p>"
             f"<dl style='{_LIST}'>{cells}</dl>{listed}</section>"

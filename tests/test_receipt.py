@@ -63,7 +63,7 @@ def test_threat_35_hostile_text_is_shown_literally(field, language):
     html = replace(RECEIPT, provider_name="", **{field: HOSTILE}).html()
     page = Page(html)
     assert page.tags <= {"section", "p", "span", "dl", "dt", "dd", "ul", "li", "code"}
-    assert page.names <= {"lang", "aria-label", "aria-hidden", "style"}
+    assert page.names <= {"class", "lang", "aria-label", "aria-hidden", "style"}
     assert HOSTILE in page.text
     assert not re.search(r"url\(|https?:|javascript:", html)
 

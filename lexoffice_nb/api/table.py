@@ -167,7 +167,8 @@ def _words(value: Any) -> str:
 
 
 def _scrolling(table: str) -> str:
-    return f"<div style='overflow-x:auto;max-width:100%'>{table}</div>"
+    # A name with two dollar signs in it is no formula.
+    return f"<div class='mathjax_ignore tex2jax_ignore' style='overflow-x:auto;max-width:100%'>{table}</div>"
 
 
 def _rows(rows: Sequence[Mapping[str, Any]], caption: str = "") -> str:
