@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from lexoffice_nb import errors
+    from lexoffice_nb.books.books import Books
     from lexoffice_nb.notebook.sign_in import login
     from lexoffice_nb.oauth.login import LexofficeLogin
     from lexoffice_nb.oauth.provider import Provider
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lexoffice_nb.session import LexofficeSession
 
 __all__ = [
+    "Books",
     "LexofficeLogin",
     "LexofficeSession",
     "Provider",
@@ -35,6 +37,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _PLACES = {
+    "Books": "lexoffice_nb.books.books",
     "LexofficeLogin": "lexoffice_nb.oauth.login",
     "LexofficeSession": "lexoffice_nb.session",
     "Provider": "lexoffice_nb.oauth.provider",

@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from lexoffice_nb.sandbox.options import USAGE, add_options, arguments_of, described
 from lexoffice_nb.texts import text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from lexoffice_nb.progress import Progress
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,21 +27,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     sandbox = commands.add_parser("sandbox", usage=USAGE, help="run the sandbox in this terminal until Ctrl-C")
     add_options(sandbox)
+    sync = commands.add_parser("sync", help="bring the local copy of the books up to date")
+    sync.add_argument("--provider", metavar="P", help="whose API it is: sandbox (default), lexware, or one of your own")
+    sync.add_argument("--profile", metavar="P", default="default", help="account that is remembered on this machine")
+    sync.add_argument("--full", action="store_true", help="read the whole list again, to find what was deleted")
+    sync.add_argument("--payments", action="store_true", help="read payments too: one more request for each voucher")
     forget = commands.add_parser("forget", help="remove what this package has written on this machine")
     forget.add_argument("--all", action="store_true", required=True, help="all accounts, and the sandbox's books")
     forget.add_argument("--yes", action="store_true", help="do not ask")
     chosen = parser.parse_args(arguments)
     try:
-        return _forget(ask=not chosen.yes) if chosen.command == "forget" else _sandbox(chosen)
+        return _COMMANDS[chosen.command](chosen)
     except KeyboardInterrupt:
-        # Of the sandbox, before it minds signals itself, that is its usual end.
-        return 1 if chosen.command == "forget" else 0
+        return _INTERRUPTED[chosen.command]
 
 
-def _forget(*, ask: bool) -> int:
+def _forget(chosen: argparse.Namespace) -> int:
     """Removes the accounts from files and keyring, and everything of the sandbox, which is ended first."""
-    import shutil
-
     from platformdirs import user_config_path, user_data_path
 
     from lexoffice_nb.errors import StoreError
@@ -52,7 +58,7 @@ def _forget(*, ask: bool) -> int:
     sys.stdout.write(text("cli.forget.what", folder=folder, number=len(kept)) + "\n")
     if kept:
         sys.stdout.write(text("cli.forget.revoke") + "\n")
-    if ask and _asked(text("cli.forget.ask")) not in ("yes", "y", "ja", "j"):
+    if not chosen.yes and _asked(text("cli.forget.ask")) not in ("yes", "y", "ja", "j"):
         sys.stdout.write(text("cli.forget.nothing") + "\n")
         return 1
     failures: list[str] = []
@@ -101,3 +107,59 @@ def _sandbox(chosen: argparse.Namespace) -> int:
             remedy = "cli.sandbox.other"
         sys.stderr.write(f"→ {text(remedy)}\n")
     return status
+
+
+def _sync(chosen: argparse.Namespace) -> int:
+    """Syncs the books of whoever is remembered, or whose key the environment has. Asks nobody: it may be a cron job."""
+    from lexoffice_nb.errors import LexofficeError
+    from lexoffice_nb.notebook.sign_in import login
+
+    try:
+        books = login(provider=chosen.provider, profile=chosen.profile, interactive=False).books
+        with _progress_line():
+            run = books.sync(full=chosen.full, payments=chosen.payments, wait=True)
+    except LexofficeError as error:
+        sys.stderr.write(f"{error.what()}\n→ {error.next()}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write(text("cli.sync.stopped") + "\n")
+        raise
+    if run.problem is not None:  # another notebook is at it
+        sys.stderr.write("{}\n→ {}\n".format(*run.problem))
+        return 1
+    sys.stdout.write(f"{run!r}\n")
+    return 0
+
+
+@contextlib.contextmanager
+def _progress_line() -> Iterator[None]:
+    """Shows on one line of the terminal how far it is; nothing where the output is no terminal."""
+    from lexoffice_nb.notebook.progress_line import EVERY_SECONDS, sentence
+    from lexoffice_nb.progress import watch
+
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield
+        return
+    shown_at = 0.0
+
+    def show(progress: Progress) -> None:
+        nonlocal shown_at
+        if progress.finished or time.monotonic() - shown_at >= EVERY_SECONDS:
+            shown_at = time.monotonic()
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\r\x1b[K{sentence(progress)[:width]}" + ("\n" if progress.finished else ""))
+            sys.stderr.flush()
+
+    stop = watch(show)
+    try:
+        yield
+    except BaseException:
+        sys.stderr.write("\n")  # what is said now has a line of its own
+        raise
+    finally:
+        stop()
+
+
+_COMMANDS = {"sandbox": _sandbox, "sync": _sync, "forget": _forget}
+# Of the sandbox, before it minds signals itself, an interrupt is its usual end. 130 is what shells say of one.
+_INTERRUPTED = {"sandbox": 0, "sync": 130, "forget": 1}

@@ -46,7 +46,7 @@ def test_all_is_sorted_and_every_name_in_it_can_be_imported():
 
 
 def test_the_promised_names_are_there():
-    promised = {"LexofficeLogin", "LexofficeSession", "Provider", "TokenSet", "Secret", "errors", "login"}
+    promised = {"Books", "LexofficeLogin", "LexofficeSession", "Provider", "TokenSet", "Secret", "errors", "login"}
     assert promised <= set(lexoffice_nb.__all__)
 
 

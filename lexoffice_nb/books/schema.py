@@ -98,12 +98,15 @@ TABLES: Mapping[str, Table] = {
             "net_amount": Column(MONEY, "/totalPrice/totalNetAmount", "net total; none for bookkeeping vouchers"),
             "tax_amount": Column(MONEY, "/totalPrice/totalTaxAmount /totalTaxAmount", "tax in all"),
             "gross_amount": Column(MONEY, "/totalPrice/totalGrossAmount /totalGrossAmount", "gross total"),
+            "total_discount_absolute": Column(MONEY, "/totalPrice/totalDiscountAbsolute", "taken off the whole"),
+            "total_discount_percentage": Column(PERCENT, "/totalPrice/totalDiscountPercentage", "the same, in percent"),
             "currency": Column(TEXT, "/totalPrice/currency", "EUR"),
             "version": Column(WHOLE, "/version", "counts the changes"),
             "archived": Column(FLAG, "/archived", "whether it is archived"),
             "closing_invoice": Column(FLAG, "/closingInvoice", "whether it settles down payments"),
             "claimed_gross_amount": Column(MONEY, "/claimedGrossAmount", "what is left after them"),
             "recurring_template_id": Column(TEXT, "/recurringTemplateId", "what it was made by"),
+            "listed_at": Column(TEXT, "/listedDate", "what the list called its last change when it was read"),
         },
     ),
     "line_items": Table(
@@ -172,6 +175,7 @@ TABLES: Mapping[str, Table] = {
             "open_amount": Column(MONEY, "/openAmount", "what is not paid yet"),
             "payment_status": Column(TEXT, "/paymentStatus", "balanced, openRevenue, openExpense"),
             "paid_date": Column(DAY, "/paidDate", "when it was paid in full"),
+            "listed_at": Column(TEXT, "/listedDate", "what the list called the voucher's last change when it was read"),
         },
     ),
     "payment_items": Table(

@@ -31,10 +31,13 @@ def register(shell: InteractiveShell, kind: type[Magics]) -> None:
     if _registered(shell):
         return
     parsers = {name: getattr(kind, name).parser for name in kind.magics["line"]}
+    parsers |= {f"%{name}": getattr(kind, name).parser for name in kind.magics["cell"]}
 
     @completion_matcher(priority=_FIRST, identifier=_MATCHER, api_version=2)  # type: ignore[untyped-decorator]
     def matcher(context: CompletionContext) -> SimpleMatcherResult:
-        return _match(shell, parsers, context)
+        from lexoffice_nb.notebook import sql_magic
+
+        return sql_magic.complete(shell, context) or _match(shell, parsers, context)
 
     _matchers(shell).append(matcher)
 
@@ -88,6 +91,8 @@ def _open_action(parser: ArgumentParser, words: list[str]) -> Action | None:
 
 def _values(action: Action | None, shell: InteractiveShell, words: list[str]) -> list[str]:
     if action is None:
+        return _session_names(shell)
+    if action.dest == "session":
         return _session_names(shell)
     if action.dest == "profile":
         return _profiles()

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
 from traitlets import Bool, Enum, Int, List, Unicode, observe
 
@@ -17,6 +17,7 @@ from lexoffice_nb.errors import LexofficeError
 from lexoffice_nb.notebook import completion
 from lexoffice_nb.notebook.command_line import looks_secret, read_line, readable
 from lexoffice_nb.notebook.progress_line import ProgressLine
+from lexoffice_nb.notebook.sync_card import SyncCards
 from lexoffice_nb.texts import LANGUAGES, text, use_language
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
+    from lexoffice_nb.books.report import Report
     from lexoffice_nb.session import LexofficeSession
 
 _SETTINGS = """\
@@ -208,6 +210,41 @@ class LexofficeMagics(Magics):
         if was_signed_in and (url := session.end_session_url):
             _show_link(url)
 
+    @no_var_expand
+    @readable()
+    @magic_arguments()
+    @argument("name", nargs="?", metavar="NAME", help="variable for the result, beside _")
+    @argument(
+        "--session",
+        default=completion.DEFAULT_NAME,
+        metavar="S",
+        help="variable of the session whose books are asked (default: lexoffice)",
+    )
+    @line_cell_magic
+    def lexoffice_sql(self, line: str, cell: str = "") -> Report:
+        """Ask the books on this machine in SQL, and show the answer as a table.
+
+        One SELECT over the tables of the books; %lexoffice_sql alone lists them. DuckDB runs it: nothing is written,
+        and nothing but the books is read. $name stands for the value of a variable. Sums of money are exact; a division
+        or avg() is not, and the answer says so. The first 50 rows are shown, 100 000 at most are fetched.
+
+        Examples::
+
+            %%lexoffice_sql big --session lexoffice
+            SELECT contact_name, sum(total_amount) FROM vouchers
+            WHERE voucher_date >= $since GROUP BY ALL ORDER BY 2 DESC
+        """
+        arguments = read_line(self.lexoffice_sql, line)
+        from lexoffice_nb.notebook.sql_magic import run_cell
+
+        return run_cell(self._shell, arguments.name, arguments.session, cell, self._results)
+
+    @property
+    def _results(self) -> dict[str, object]:
+        """What %%lexoffice_sql has put into variables, by name."""
+        results: dict[str, object] = self.__dict__.setdefault("_sql_results", {})
+        return results
+
     def _say_where_it_is_kept(self, session: LexofficeSession) -> None:
         """Says it in a terminal, where a session is one line; in a notebook it is a row of the receipt."""
         if getattr(self._shell, "kernel", None) is None:
@@ -323,6 +360,7 @@ def load(shell: InteractiveShell) -> None:
         shell.register_magics(LexofficeMagics)
         completion.register(shell, LexofficeMagics)
         ProgressLine.of(shell).open()
+        SyncCards.of(shell).open()
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -330,6 +368,7 @@ def unload(shell: InteractiveShell) -> None:
     for magics in [c for c in shell.configurables if isinstance(c, LexofficeMagics)]:
         magics.leave()
         completion.unregister(shell)
+        SyncCards.of(shell).close()
         ProgressLine.of(shell).close()
         shell.configurables.remove(magics)
         for kind, functions in magics.magics.items():

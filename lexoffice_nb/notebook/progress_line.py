@@ -86,6 +86,7 @@ class ProgressLine:
         self._lock = threading.RLock()
         self._cells: dict[int, int] = {}  # thread: how many run in it, one within the other
         self._left_out: weakref.WeakSet[Run] = weakref.WeakSet()
+        self._places: weakref.WeakKeyDictionary[Run, str] = weakref.WeakKeyDictionary()
         self._stop: Callable[[], None] | None = None
 
     @classmethod
@@ -113,6 +114,13 @@ class ProgressLine:
         """Leaves a run to the card that shows it."""
         self._left_out.add(run)
 
+    def give_place(self, run: Run, words: str) -> None:
+        """Gives a run one line in the cell that asked for it: its steps are done in a thread, beside other cells."""
+        shell = self._shell()
+        if self._in_notebook and shell is not None:
+            place = self._places[run] = uuid.uuid4().hex
+            shell.display_pub.publish({"text/plain": words}, {}, transient={"display_id": place})
+
     def __call__(self, progress: Progress) -> None:
         """Shows it, if it is time to."""
         if progress.run is not None and progress.run in self._left_out:
@@ -121,9 +129,12 @@ class ProgressLine:
         with self._lock:
             shown = self._shown.get(progress.task)
             if shown is None:
-                if progress.seconds_here < QUIET_SECONDS:
+                place = self._places.get(progress.run) if progress.run is not None else None
+                if progress.seconds_here < QUIET_SECONDS and not (place and progress.finished):
                     return
                 shown = self._shown[progress.task] = _Shown(progress, threading.current_thread(), now)
+                if place:
+                    shown.display, shown.is_there = place, True
             else:
                 shown.progress = progress
                 if now - shown.at < EVERY_SECONDS and not progress.finished:

@@ -1,0 +1,25 @@
+"""The benchmark of the books runs, with numbers that take seconds; how fast it is on this machine proves nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.timeout(240)
+def test_the_benchmark_of_the_books_runs_and_what_does_not_depend_on_time_is_reached() -> None:
+    command = [sys.executable, ROOT / "benchmarks" / "books.py", "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=220, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = done.stdout
+    for part in ("to the cent: reached", "peak under 400 MB: reached", "at most 41: reached", "at most 12: reached"):
+        assert part in said, said
+    assert said.count("the same answer\n") == 2, said
+    assert "  NO\n" not in said, said
+    assert "250 MB over the idle kernel: reached" in said, said
+    assert "of the pace, 0 refused" in said, said

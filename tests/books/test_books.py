@@ -1,0 +1,210 @@
+"""What `session.books` answers, and what it says where it cannot."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lexoffice_nb.api.records import BERLIN
+from lexoffice_nb.books import wanted
+from lexoffice_nb.errors import BooksError, SignedOut
+from lexoffice_nb.session import BooksReader
+from lexoffice_nb.texts import use_language
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lexoffice_nb import LexofficeSession
+    from lexoffice_nb.books.books import Books
+    from lexoffice_nb.sandbox import Sandbox
+
+TODAY = datetime.now(BERLIN).date()
+
+
+def euros(cents: int) -> Decimal:
+    return Decimal(cents).scaleb(-2)
+
+
+@pytest.fixture
+def books(session: LexofficeSession) -> Books:
+    session.books.sync(wait=True)
+    return session.books
+
+
+def test_they_are_the_same_as_long_as_somebody_is_signed_in(session: LexofficeSession) -> None:
+    books = session.books
+    assert session.books is books
+    session.logout()
+    with pytest.raises(SignedOut):
+        session.books  # noqa: B018
+
+
+def test_before_the_first_sync_they_say_what_to_do(session: LexofficeSession) -> None:
+    with pytest.raises(BooksError, match=r"books\.sync\(\)") as caught:
+        session.books.revenue()
+    assert caught.value.code == "books_never"
+    assert len(caught.value._render_traceback_()) == 2
+
+
+def test_where_they_lie_is_said_and_that_they_are_not_encrypted(books: Books, own_books: Path) -> None:
+    assert str(own_books) in books.where
+    assert "not encrypted" in books.where
+    assert books.where in repr(books)
+    assert books.store.folder.parent == own_books
+    if os.name == "posix":
+        assert stat.S_IMODE(books.store.folder.stat().st_mode) == 0o700
+
+
+def test_the_name_of_the_folder_is_no_organisations(books: Books) -> None:
+    assert books._account.organisation not in str(books.store.folder)
+
+
+def test_nothing_is_asked_of_the_api_for_an_answer(box: Sandbox, books: Books, requests_of: Any) -> None:
+    counted = requests_of(box)
+    books.revenue()
+    books.open_items()
+    books.ageing()
+    books.customers()
+    books.articles()
+    books.vat(f"{TODAY.year}")
+    books.reconcile()
+    books.sql("SELECT count(*) FROM vouchers")
+    assert counted() == []
+
+
+def test_revenue_is_the_ledgers(box: Sandbox, books: Books) -> None:
+    expected = box.ledgers["demo"].expected
+    for basis, cents in (("gross", expected.revenue_gross), ("net", expected.revenue_net)):
+        report = books.revenue("month", basis)
+        assert {f"{row['month']:%Y-%m}": row["revenue"] for row in report if row["count"]} == {
+            month: euros(each) for month, each in cents.items()
+        }
+        assert report.total is not None
+        assert report.total["revenue"] == euros(sum(cents.values()))
+        assert report.notes == ()
+
+
+def test_what_customers_owe_is_the_ledgers(box: Sandbox, books: Books) -> None:
+    expected = box.ledgers["demo"].expected.ageing(TODAY)
+    assert [row["amount"] for row in books.ageing()] == [euros(each) for each in expected.values()]
+    items = books.open_items()
+    assert items.total is not None
+    assert items.total["total"] == euros(sum(expected.values()))
+
+
+def test_tax_by_payment_is_the_ledgers(box: Sandbox, books: Books) -> None:
+    books.sync(payments=True, wait=True)
+    expected = box.ledgers["demo"].expected.tax_when_paid
+    months = sorted({month for month, _ in expected})
+    assert months
+    for month in months:
+        rows = {row["tax_rate"]: row["tax"] for row in books.vat(month, basis="cash")}
+        taxed = {rate: cents for (when, rate), cents in expected.items() if when == month and cents}
+        assert {int(rate): tax for rate, tax in rows.items() if tax} == {rate: euros(c) for rate, c in taxed.items()}
+
+
+def test_nothing_disagrees_in_whole_books(books: Books) -> None:
+    assert len(books.reconcile()) == 0
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_past_day_without_payments_is_refused_with_the_requests_and_minutes(books: Books, language: str) -> None:
+    use_language(language)
+    with pytest.raises(BooksError) as caught:
+        books.open_items(on=TODAY - timedelta(60))
+    wanted = caught.value.values["requests"]
+    assert caught.value.code == "books_payments"
+    assert isinstance(wanted, int)
+    assert wanted > 50
+    assert str(wanted) in caught.value.what()
+    assert " min" in caught.value.what()
+    assert "books.sync(payments=True)" in caught.value.next()
+
+
+def test_cash_basis_without_payments_is_refused_or_answered_with_a_note(books: Books) -> None:
+    with pytest.raises(BooksError, match="payments"):
+        books.vat("2026-Q1", basis="cash")
+    report = books.vat("2026-Q1", basis="cash", incomplete=True)
+    assert any("payments" in note for note in report.notes)
+
+
+def test_the_minutes_are_those_of_the_accounts_pace(session: LexofficeSession) -> None:
+    books = session.books
+    books.sync(wait=True)
+    signed_in = session._signed_in
+    assert signed_in is not None
+    slow = replace(signed_in, provider=replace(signed_in.provider, request_interval=1.0))
+    books._account = BooksReader.of(slow, session)
+    with pytest.raises(BooksError) as caught:
+        books.vat("2026-Q3", basis="cash")
+    wanted = caught.value.values["requests"]
+    assert caught.value.values["minutes"] == -(-int(str(wanted)) // 60)
+
+
+def test_a_report_over_incomplete_documents_says_what_is_missing(box: Sandbox, session: LexofficeSession) -> None:
+    box.faults.slow = 0.05
+    running = session.books.sync()
+    running.stop()
+    running.join(5)
+    report = session.books.revenue(basis="net")
+    assert any("documents are not here" in note for note in report.notes)
+    assert session.books.missing.documents > 200
+
+
+def test_a_choice_that_there_is_not_is_refused_with_those_there_are(books: Books) -> None:
+    with pytest.raises(BooksError, match="month, quarter, year, customer"):
+        books.revenue(by="week")  # type: ignore[arg-type]
+    with pytest.raises(BooksError, match="2025-Q1"):
+        books.vat("first quarter")
+
+
+def test_sql_answers_with_a_report(books: Books) -> None:
+    report = books.sql("SELECT count(*) AS n FROM vouchers")
+    assert report[0]["n"] == len(books.store.known("rows"))
+
+
+def test_forget_removes_all_of_it_and_a_sync_begins_anew(box: Sandbox, books: Books, requests_of: Any) -> None:
+    books.forget()
+    assert not books.store.folder.exists()
+    with pytest.raises(BooksError, match=r"books\.sync"):
+        books.revenue()
+    counted = requests_of(box)
+    assert books.sync(wait=True).missing == 0
+    assert len(counted()) > 300
+
+
+def test_forget_ends_a_sync_first(box: Sandbox, session: LexofficeSession) -> None:
+    box.faults.slow = 0.02
+    running = session.books.sync()
+    session.books.forget()
+    assert running.state == "stopped"
+    assert not session.books.store.folder.exists()
+
+
+def test_an_organisation_that_the_session_does_not_know_is_asked_for(
+    box: Sandbox, session: LexofficeSession, requests_of: Any
+) -> None:
+    signed_in = session._signed_in
+    assert signed_in is not None
+    session._signed_in = replace(signed_in, account=replace(signed_in.account, organisation=""))
+    counted = requests_of(box)
+    assert session.books._account.organisation == signed_in.account.organisation
+    assert counted() == ["/v1/profile"]
+
+
+def test_ranges_of_days_are_periods_too(books: Books) -> None:
+    whole = books.vat((date(TODAY.year - 1, 1, 1), date(TODAY.year - 1, 12, 31)))
+    assert list(whole) == list(books.vat(str(TODAY.year - 1)))
+
+
+def test_what_the_books_call_payable_is_what_counts_as_revenue_and_more() -> None:
+    from lexoffice_nb.books.books import SALES
+    from lexoffice_nb.books.reports.frames import SIGNS
+
+    assert set(SALES) == set(SIGNS) <= set(wanted.PAYABLE)
