@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(240)
 def test_the_benchmark_of_the_books_runs_and_what_does_not_depend_on_time_is_reached() -> None:
     command = [sys.executable, ROOT / "benchmarks" / "books.py", "--quick"]
@@ -23,3 +24,12 @@ def test_the_benchmark_of_the_books_runs_and_what_does_not_depend_on_time_is_rea
     assert "  NO\n" not in said, said
     assert "250 MB over the idle kernel: reached" in said, said
     assert "of the pace, 0 refused" in said, said
+
+
+def test_the_benchmark_counts_its_requests() -> None:
+    """The part that depends on no time at all; the rest of it runs in `make soak`."""
+    command = [sys.executable, ROOT / "benchmarks" / "books.py", "--quick", "--only", "requests"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "at most 41: reached" in done.stdout, done.stdout
+    assert "at most 12: reached" in done.stdout, done.stdout

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import stat
+import threading
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 
 from lexoffice_nb.api.records import BERLIN
+from lexoffice_nb.books import store as storage
 from lexoffice_nb.books import wanted
+from lexoffice_nb.books.store import Store
+from lexoffice_nb.books.sync import Sync
 from lexoffice_nb.errors import BooksError, SignedOut
 from lexoffice_nb.session import BooksReader
 from lexoffice_nb.texts import use_language
@@ -208,3 +215,96 @@ def test_what_the_books_call_payable_is_what_counts_as_revenue_and_more() -> Non
     from lexoffice_nb.books.reports.frames import SIGNS
 
     assert set(SALES) == set(SIGNS) <= set(wanted.PAYABLE)
+
+
+def test_a_file_in_the_folder_says_whose_copy_it_is_and_that_it_is_not_encrypted(books: Books) -> None:
+    said = (books.store.folder / "README.txt").read_text("utf-8")
+    assert books._account.company in said
+    assert "not encrypted" in said
+
+
+def test_after_a_sync_there_are_few_files_however_many_it_wrote(
+    session: LexofficeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "_SCATTERED", 1)
+    books = session.books
+    books.sync(wait=True)
+    assert len(list(books.store.folder.glob("raw_rows-*.parquet"))) > 1  # the old ones go later: somebody may read them
+    manifest = storage._manifest(books.store.folder)
+    assert {len(manifest.of(source)) for source in ("rows", "documents", "contacts")} == {1}
+    assert books.revenue().notes == ()
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_was_damaged_is_said_until_a_sync_has_fetched_it_again(books: Books, full: bool) -> None:
+    before = books.store.known("documents")
+    path = next(books.store.folder.glob("raw_documents-*.parquet"))
+    content = path.read_bytes()
+    # A file of another length is noticed at once; one of the same only by reading it.
+    path.write_bytes(b"\0" * len(content) if full else content[:-9])
+    if not full:
+        assert any("damaged" in note for note in books.revenue().notes)
+    sync = books.sync(full=full, wait=True)
+    assert any("damaged" in note for note in sync.notes)
+    assert books.store.known("documents") == before
+    assert books.revenue().notes == ()
+    assert not any("damaged" in note for note in books.sync(wait=True).notes)
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_who_writes_just_now_is_named(books: Books, language: str) -> None:
+    use_language(language)
+    with Store(books.store.folder).writing():
+        busy = books.sync(wait=True)
+        assert busy.problem is not None
+        assert re.search(rf"\(.+, (process|Prozess) {os.getpid()}, (since|seit) \d\d:\d\d\)", busy.problem[0])
+        assert not busy.notes
+    assert not (books.store.folder / storage.HOLDER).exists()
+
+
+@pytest.mark.parametrize("told", ["", "[1]", '{"pid": "x", "since": 1}', '{"pid": 1, "since": 1e999}', "\0" * 2000])
+def test_what_stands_in_the_file_about_the_writer_is_never_trusted(books: Books, told: str) -> None:
+    with Store(books.store.folder).writing():
+        (books.store.folder / storage.HOLDER).write_text(told, "ascii")
+        with pytest.raises(BooksError) as caught, books.store.writing(wait=0.05):
+            pass
+    assert caught.value.code == "books_busy"
+    assert caught.value.what().startswith("Another notebook or program writes")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_ctrl_c_while_the_books_are_read_is_an_interrupt(books: Books) -> None:
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt), books.store._guard(), duckdb.connect() as connection:
+        connection.execute("SELECT sum(hash(a.range + b.range)) FROM range(1000000) a, range(1000000) b").fetchall()
+
+
+def _outdate(books: Books) -> None:
+    number = books.sql("SELECT voucher_id FROM payments")[0]["voucher_id"]
+    books.store.add("payments", [{"voucherId": number, "listedDate": "2000-01-01T00:00:00.000+01:00"}])
+
+
+def test_payments_are_kept_up_to_date_until_somebody_says_no(books: Books) -> None:
+    year = (date(TODAY.year, 1, 1), TODAY)
+    books.sync(payments=year, wait=True)
+    missing = books.missing.payments
+    assert missing > 0
+    books.sync(wait=True)  # a range of days was meant for once
+    assert books.missing.payments == missing
+    books.sync(payments=True, wait=True)
+    _outdate(books)
+    assert books.missing.payments == 1
+    books.sync(wait=True)
+    assert books.missing.payments == 0
+    books.sync(payments=False, wait=True)
+    _outdate(books)
+    books.sync(wait=True)
+    assert books.missing.payments == 1
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 voucher is"), (2, "2 vouchers are")])
+def test_one_voucher_is_one(session: LexofficeSession, count: int, words: str) -> None:
+    sync = Sync(session.books._account.open(), session.books.store)
+    sync.skipped = count
+    sync._note_what_is_missing()
+    assert sync.notes[0].startswith(words)

@@ -43,15 +43,28 @@ def _frames(which: tuple[str, date, int], engine: str) -> Frames:
     return frames(books(*which).tables, engine)
 
 
+# All engines on one set of books, all books on one engine; every pair in `make soak`.
+PAIRS = [
+    pytest.param(
+        (which, engine),
+        id=f"{which[0]}-{which[1]:%Y-%m}-{engine}",
+        marks=[] if engine == ENGINES[0] or which == WHOLE[0] else pytest.mark.soak,
+    )
+    for which in WHOLE
+    for engine in ENGINES
+]
+
+
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(params=WHOLE, ids=lambda which: f"{which[0]}-{which[1]:%Y-%m}")
-def whole(request: pytest.FixtureRequest, engine: str) -> tuple[Made, Frames]:
+@pytest.fixture(params=PAIRS)
+def whole(request: pytest.FixtureRequest) -> tuple[Made, Frames]:
     """All books of an organisation, and the tables of them on an engine."""
-    return books(*request.param), _frames(request.param, engine)
+    which, engine = request.param
+    return books(*which), _frames(which, engine)
 
 
 def cents(amount: Decimal) -> int:

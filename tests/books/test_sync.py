@@ -479,7 +479,7 @@ def _after(box: Sandbox, requests: int, call: Callable[[], Any]) -> Iterator[Non
 def test_interrupted_at_random_instants_it_goes_on_and_fetches_nothing_twice(
     make_box: Callable[..., Sandbox], signed_in: Any, requests_of: Any, swept: None
 ) -> None:
-    box = make_box(700)
+    box = make_box(420)
     books = signed_in(box).books
     draw, interrupts, counted = random.Random(SEED), 0, requests_of(box)
 
@@ -488,7 +488,7 @@ def test_interrupted_at_random_instants_it_goes_on_and_fetches_nothing_twice(
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        for _ in range(60):
+        for _ in range(12):
             stored = set(books.store.known("documents"))
             counted()
             try:
@@ -506,7 +506,7 @@ def test_interrupted_at_random_instants_it_goes_on_and_fetches_nothing_twice(
         signal.signal(signal.SIGALRM, before)
     assert interrupts >= 3
     done = books.sync(wait=True)
-    assert (done.missing, done.vouchers) == (0, 700)
+    assert (done.missing, done.vouchers) == (0, 420)
     assert set(books.store.known("rows")) == ids_of(box)
 
 
@@ -590,12 +590,12 @@ def kill_at_random_instants(box: Sandbox, folder: Path, requests_of: Any, kills:
     assert in_the_middle >= kills // 3
 
 
-def test_killed_at_10_random_instants_the_books_are_whole_and_nothing_is_fetched_twice(
+def test_killed_at_4_random_instants_the_books_are_whole_and_nothing_is_fetched_twice(
     make_box: Callable[..., Sandbox], signed_in: Any, requests_of: Any
 ) -> None:
-    box = make_box(2_500)
+    box = make_box(1_000)
     books = signed_in(box).books
-    kill_at_random_instants(box, books.store.folder, requests_of, 10, SEED)
+    kill_at_random_instants(box, books.store.folder, requests_of, 4, SEED)
     stored, counted = set(books.store.known("documents")), requests_of(box)
     assert books.sync(wait=True).missing == 0
     assert not stored & set(documents(counted()))
