@@ -14,7 +14,10 @@ import pytest
 TOGETHER = "tests/browser/"
 LONGEST = (
     TOGETHER,
+    "tests/books/test_sync.py",
     "tests/test_session.py",
+    "tests/books/test_reports.py",
+    "tests/api/test_pacing.py",
     "tests/oauth/test_log_flows.py",
     "tests/oauth/test_interrupts.py",
     "tests/oauth/test_keyring_store.py",
@@ -22,6 +25,9 @@ LONGEST = (
     "tests/soak_renewal/test_lost_answers.py",
     "tests/test_lab.py",
     "tests/test_build.py",
+    "tests/books/test_books.py",
+    "tests/books/test_store.py",
+    "tests/api/test_listing.py",
 )
 """What takes longest, the longest first; the others follow by the number of their tests."""
 

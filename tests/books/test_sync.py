@@ -83,7 +83,7 @@ def test_the_newest_documents_come_first(box: Sandbox, session: LexofficeSession
 def test_a_voucher_of_a_kind_that_nobody_knows_is_in_the_list_and_counted(session: LexofficeSession) -> None:
     done = session.books.sync(wait=True)
     assert done.skipped == 1
-    assert any("1 vouchers are of a kind" in note for note in done.notes)
+    assert any("1 voucher is of a kind" in note for note in done.notes)
 
 
 def test_overdue_is_never_stored(box: Sandbox, session: LexofficeSession) -> None:
