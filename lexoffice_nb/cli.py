@@ -117,7 +117,7 @@ def _sync(chosen: argparse.Namespace) -> int:
     try:
         books = login(provider=chosen.provider, profile=chosen.profile, interactive=False).books
         with _progress_line():
-            run = books.sync(full=chosen.full, payments=chosen.payments, wait=True)
+            run = books.sync(full=chosen.full, payments=chosen.payments or None, wait=True)
     except LexofficeError as error:
         sys.stderr.write(f"{error.what()}\n→ {error.next()}\n")
         return 1

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from lexoffice_nb.books import formats
 from lexoffice_nb.books.report import Column, Report
 from lexoffice_nb.books.reports import BUCKETS, collect, days
 from lexoffice_nb.texts import has_text, text
@@ -29,7 +30,13 @@ _SUMMED = frozenset({"revenue", "net", "tax", "total", "credits", "amount", "cou
 _PERIODS = ("month", "quarter", "year")
 
 
-def report(plan: Plan, what: str, notes: Iterable[str] = (), *, by: str = "", basis: str = "") -> Report:
+# Above amounts side by side, where there is no room for words: their order and the definition say that they are days.
+_SHORT: Mapping[str, str] = dict(zip(BUCKETS[1:], ("1–30", "31–60", "61–90", "> 90"), strict=True))
+
+
+def report(
+    plan: Plan, what: str, notes: Iterable[str] = (), *, by: str = "", span: str = "", basis: str = ""
+) -> Report:
     """Computes a plan and makes a report of it.
 
     Args:
@@ -37,15 +44,22 @@ def report(plan: Plan, what: str, notes: Iterable[str] = (), *, by: str = "", ba
         what: the report's name: a key of the texts is `books.report.<what>`, its definition `….says`.
         notes: what a reader must know.
         by: what its rows are, where it can be asked for by several.
+        span: the period that it is about, for the title.
         basis: net, gross, accrual or cash, where there is a choice.
     """
     rows = [_row(row, by) for row in collect(plan)]
     names = [by if each == "period" else each for each in plan.columns]
-    names.sort(key=lambda name: name.endswith("_id") or name == "id")  # ids last: they are for joining, not for reading
-    columns = [Column(name, _kind(name), None if has_text(f"report.column.{name}") else name) for name in names]
-    title = " · ".join([text(f"books.report.{what}"), *(text(f"report.column.{each}") for each in (by, basis) if each)])
+    names = ["finding" if each == "check" else each for each in names if not each.endswith("_id")]  # rows have the ids
+    names.sort(key=lambda name: name == "id")
+    columns = [Column(name, _kind(name), _label(name)) for name in names]
+    by_, basis_ = (text(f"report.column.{each}") if each else "" for each in (by, basis))
+    title = " · ".join(each for each in (text(f"books.report.{what}"), by_, span, basis_) if each)
     definition = text(f"books.report.{what}.says")
     return Report(title, columns, rows, total=_total(rows, names), definition=definition, notes=notes)
+
+
+def _label(name: str) -> str | None:
+    return _SHORT.get(name) or (None if has_text(f"report.column.{name}") else name)
 
 
 def _kind(name: str) -> Kind:
@@ -60,6 +74,9 @@ def _row(row: Mapping[str, Any], by: str) -> dict[str, Any]:
         made["share"] *= 100
     if "late" in made:
         made["late"] = text(f"report.column.{made['late']}")
+    if "check" in made:
+        made["finding"] = text(f"report.finding.{made['check']}")
+        made["field"] = text(f"report.field.{made['field']}") if made["field"] else None
     return made
 
 
@@ -68,6 +85,11 @@ def _total(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str,
     if len(rows) < 2 or not summed:
         return None
     return {name: sum((row[name] for row in rows), 0 if name == "count" else Decimal("0.00")) for name in summed}
+
+
+def span(asked: str | tuple[date, date]) -> str:
+    """Writes a period that `period` has understood, for a title."""
+    return "–".join(map(formats.day, asked)) if isinstance(asked, tuple) else str(asked).strip()
 
 
 def period(asked: str | tuple[date, date]) -> tuple[date, date]:

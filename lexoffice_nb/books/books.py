@@ -10,7 +10,8 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from lexoffice_nb.api.records import BERLIN
-from lexoffice_nb.books.sync import Sync, interrupts
+from lexoffice_nb.books.store import interrupts
+from lexoffice_nb.books.sync import Sync
 from lexoffice_nb.books.wanted import Search
 from lexoffice_nb.errors import BooksError
 from lexoffice_nb.texts import from_server, text
@@ -102,10 +103,11 @@ class Books:
         It can be interrupted at any instant; the next time it goes on, and fetches nothing that is here already.
 
         Args:
-            full: reads the whole list again. Deletions and moves to the archive are found by their number otherwise,
-                as far as there are fewer than 10 000 vouchers.
+            full: reads the whole list again and checks all files. Deletions and moves to the archive are found by
+                their number otherwise, as far as there are fewer than 10 000 vouchers.
             payments: reads payments as well, one request for each voucher: True for all, or a pair of days for the
-                vouchers of these days, both inclusive.
+                vouchers of these days, both inclusive. True is remembered: each later sync keeps them up to date,
+                until it is False.
             wait: waits until all is there. Otherwise it waits for the list alone, and the documents come in the
                 background, as long as this kernel or program runs.
 
@@ -120,7 +122,7 @@ class Books:
         """
         if self.latest is not None and not self.latest.ended:  # this kernel is at it
             return self.latest.wait() if wait else self.latest
-        sync = Sync(self._account.open(), self.store, payments or False, full, who=self._account.company)
+        sync = Sync(self._account.open(), self.store, payments, full, who=self._account.company)
         self.latest = sync
         try:
             sync.run() if wait else sync.start()
@@ -161,7 +163,8 @@ class Books:
         """
         from lexoffice_nb.books import sql
 
-        return sql.safe_connection(self.store)
+        with interrupts():
+            return sql.safe_connection(self.store)
 
     def sql(self, statement: str) -> Report:
         """Answers a question in SQL.
@@ -171,7 +174,7 @@ class Books:
         """
         from lexoffice_nb.books import sql
 
-        with contextlib.closing(self.connection()) as connection:
+        with interrupts(), contextlib.closing(self.connection()) as connection:
             return sql.run(connection, statement)
 
     def revenue(self, by: By = "month", basis: Basis = "gross") -> Report:
@@ -189,7 +192,8 @@ class Books:
         _choose("by", by, ("month", "quarter", "year", "customer"))
         _choose("basis", basis, ("gross", "net"))
         with self._open() as (frames, ask):
-            return _report(lambda r: r.revenue(frames, by, basis), "revenue", _notes(ask), by=by, basis=basis)
+            notes = self._damage() + _notes(ask)
+            return _report(lambda r: r.revenue(frames, by, basis), "revenue", notes, by=by, basis=basis)
 
     def customers(self, top: int | None = 10, basis: Basis = "gross") -> Report:
         """The customers with the most revenue, as `revenue` defines it.
@@ -203,7 +207,8 @@ class Books:
         """
         _choose("basis", basis, ("gross", "net"))
         with self._open() as (frames, ask):
-            return _report(lambda r: r.customers(frames, top, basis), "customers", _notes(ask), basis=basis)
+            notes = self._damage() + _notes(ask)
+            return _report(lambda r: r.customers(frames, top, basis), "customers", notes, basis=basis)
 
     def articles(self, top: int | None = 10) -> Report:
         """What was sold the most, net, by the lines of the documents.
@@ -215,7 +220,7 @@ class Books:
             BooksError: as `revenue`.
         """
         with self._open() as (frames, ask):
-            return _report(lambda r: r.articles(frames, top), "articles", _notes(ask))
+            return _report(lambda r: r.articles(frames, top), "articles", self._damage() + _notes(ask))
 
     def open_items(self, on: date | None = None, *, incomplete: bool = False) -> Report:
         """What customers owe on a day, by how long it is due.
@@ -231,9 +236,9 @@ class Books:
         """
         today = datetime.now(BERLIN).date()
         with self._open() as (frames, ask):
-            notes = []
+            notes = self._damage()
             if on is not None and on < today:
-                notes = _notes(ask, None, on) + self._needs_payments(ask, f"open_items(on={on})", on, incomplete)
+                notes += _notes(ask, None, on) + self._needs_payments(ask, f"open_items(on={on})", on, incomplete)
             return _report(lambda r: r.open_items(frames, on, today), "open_items", notes)
 
     def ageing(self, on: date | None = None, *, incomplete: bool = False) -> Report:
@@ -248,9 +253,9 @@ class Books:
         """
         today = datetime.now(BERLIN).date()
         with self._open() as (frames, ask):
-            notes = []
+            notes = self._damage()
             if on is not None and on < today:
-                notes = _notes(ask, None, on) + self._needs_payments(ask, f"ageing(on={on})", on, incomplete)
+                notes += _notes(ask, None, on) + self._needs_payments(ask, f"ageing(on={on})", on, incomplete)
             return _report(lambda r: r.ageing(frames, on, today), "ageing", notes)
 
     def vat(
@@ -278,10 +283,11 @@ class Books:
         except ValueError:
             raise BooksError("books_period", period=from_server(period, 40)) from None
         with self._open() as (frames, ask):
-            notes = _notes(ask, None if basis == "cash" else first, last)
+            notes = self._damage() + _notes(ask, None if basis == "cash" else first, last)
             if basis == "cash":
                 notes += self._needs_payments(ask, f'vat("{period}", basis="cash")', last, incomplete)
-            return _report(lambda r: r.vat(frames, first, last, basis), "vat", notes, basis=basis)
+            span = answers.span(period)
+            return _report(lambda r: r.vat(frames, first, last, basis), "vat", notes, span=span, basis=basis)
 
     def reconcile(self) -> Report:
         """What does not agree in the books; empty if all is well.
@@ -290,7 +296,7 @@ class Books:
             BooksError: as `revenue`.
         """
         with self._open() as (frames, ask):
-            return _report(lambda r: r.reconcile(frames), "reconcile", _notes(ask))
+            return _report(lambda r: r.reconcile(frames), "reconcile", self._damage() + _notes(ask))
 
     def frames(self) -> Frames:
         """Gives the tables as lazy frames of Narwhals, over a connection of their own.
@@ -314,6 +320,10 @@ class Books:
         self._require_list()
         with self._asking() as ask:
             yield Frames.of(ask.connection), ask
+
+    def _damage(self) -> list[str]:
+        damaged = self.store.unmended
+        return [text("books.damaged", count=damaged)] if damaged else []
 
     def _needs_payments(self, ask: Ask, what: str, last: date, incomplete: bool) -> list[str]:
         """Refuses what needs payments that are not here, or gives a note of them."""

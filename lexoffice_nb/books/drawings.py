@@ -241,6 +241,9 @@ class _Maker:
             word = formats.month_name(key.month) if self.label.kind == "month" else names[n].split()[0]
             ticks.append((n, f"{word}\n{'' if key.year == year else key.year}"))
             year = key.year
+        crowded = len(ticks) > _MOST_TICKS and not ticks[1][1].endswith("\n")
+        if crowded:  # the next year's number stands beside the first one's, which tells what it is
+            ticks[0] = (ticks[0][0], ticks[0][1].partition("\n")[0] + "\n")
         return ticks
 
     def _shown(self, value: Decimal | None) -> str:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 import duckdb
 
 from lexoffice_nb.books.schema import TABLES
+from lexoffice_nb.books.store import interrupts
 from lexoffice_nb.errors import BooksError
 from lexoffice_nb.texts import from_server, text
 
@@ -139,9 +140,10 @@ def safe_connection(store: Books) -> duckdb.DuckDBPyConnection:
     try:
         spill = _Spill()
         weakref.finalize(connection, spill.remove)
-        _lock_in(connection, folder, spill.folder)
-        store.connect(connection)
-        connection.execute("SET GLOBAL lock_configuration = true")
+        with interrupts():
+            _lock_in(connection, folder, spill.folder)
+            store.connect(connection)
+            connection.execute("SET GLOBAL lock_configuration = true")
     except duckdb.Error as error:
         connection.close()
         problem = _problem(error)
@@ -244,7 +246,8 @@ def ask(
     """Runs one SELECT as `run` does, and gives its rows: 100 000 at most, and 100 MB of text."""
     cursor = connection.cursor()  # so that whatever the person has open in the connection stays open
     try:
-        checked = check(cursor, statement)
+        with interrupts():
+            checked = check(cursor, statement)
         values = _values(checked.named_parameters, parameters or {})
         return _Query(cursor, checked, values).answer()
     except duckdb.Error as error:

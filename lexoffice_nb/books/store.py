@@ -22,7 +22,7 @@ import shutil
 import threading
 import time
 import weakref
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from lexoffice_nb.api import berlin, exact_json
@@ -30,7 +30,7 @@ from lexoffice_nb.books import flatten, journal, parts, readers, schema
 from lexoffice_nb.books.parts import INSIDE, REMOVED, SOURCES
 from lexoffice_nb.errors import BooksError
 from lexoffice_nb.oauth import private_file
-from lexoffice_nb.texts import from_server, text
+from lexoffice_nb.texts import clock, from_server, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -39,17 +39,34 @@ if TYPE_CHECKING:
     import duckdb
 
 STATE = "state.json"
+HOLDER = "writing.json"
 ABOUT = "README.txt"
 LOCK = "writing.lock"
 _STATE_LIMIT = 1 << 20
+_HOLDER_LIMIT = 1 << 10
 _JOURNAL_RECORDS = 250  # after which they become a part
 _JOURNAL_OCTETS = 16 << 20
 _PAGE = 100  # records that come together and are at least so many are a part at once
 _MOST = 1000  # records in a part as it is first written
 _LOCK_SECONDS = 2.0
+_SCATTERED = 16  # parts of a source, from which on it is worth while to make one of them
 _MEMORY = "256MB"
 _FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 _ID = {"payments": "voucherId"}
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[None]:
+    """Makes of what DuckDB says when Ctrl-C comes into a query what Python says everywhere else."""
+    interrupted = False
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":
+            raise
+        interrupted = True
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 class Store:
@@ -99,7 +116,7 @@ class Store:
             BooksError: `books_busy`, or if the folder is not fit to be written.
         """
         if not self._mutex.acquire(timeout=wait):
-            raise BooksError("books_busy", path=self.folder)
+            raise BooksError("books_busy", path=self.folder, who=_holder(self.folder))
         try:
             if self._held:
                 yield
@@ -120,6 +137,8 @@ class Store:
     def _locked(self, wait: float) -> Iterator[None]:
         import filelock
 
+        from lexoffice_nb.oauth.accounts import where_this_runs
+
         path = self.folder / LOCK
         ends = time.monotonic() + wait
         with self._guard():
@@ -133,10 +152,18 @@ class Store:
             if path.exists():  # else somebody has forgotten these books while we waited
                 break
             lock.release()
+        holder = self.folder / HOLDER
         try:
+            with contextlib.suppress(OSError, ValueError):  # without it the words are less, and nothing else
+                told = {"where": where_this_runs(), "pid": os.getpid(), "since": int(time.time())}
+                private_file.write(holder, json.dumps(told).encode())
             yield
         finally:
-            lock.release()
+            try:
+                with contextlib.suppress(OSError):
+                    holder.unlink(missing_ok=True)
+            finally:
+                lock.release()
 
     def add(self, source: str, records: Iterable[Mapping[str, Any]]) -> int:
         """Stores records; they are on the disk when it returns.
@@ -172,14 +199,18 @@ class Store:
         with self._changing() as writer:
             writer.add(REMOVED, [(each, "", exact_json.encode({"id": each}).decode("ascii")) for each in ids])
 
-    def compact(self) -> None:
+    def compact(self, *, scattered: bool = False) -> None:
         """Makes one part of all there are, without what counts no more.
+
+        Args:
+            scattered: does so only where there are many.
 
         Raises:
             BooksError: as `add`.
         """
         with self._changing() as writer:
-            writer.compact()
+            if not scattered or writer.is_scattered:
+                writer.compact()
 
     def check(self) -> int:
         """Reads all there is; what cannot be read is set aside, and its records count as not fetched.
@@ -205,6 +236,16 @@ class Store:
             manifest = _manifest(self.folder) if self.folder.exists() else parts.Manifest()
             torn = (part.records for part in manifest.parts if not parts.is_whole(self.folder, part))
             return sum(manifest.damaged.values()) + sum(torn)
+
+    @property
+    def unmended(self) -> int:
+        """How many of these no sync has fetched again yet.
+
+        Raises:
+            BooksError: if it cannot be read.
+        """
+        mended = self.state.get("mended")
+        return max(0, self.damaged - (mended if isinstance(mended, int) else 0))
 
     def forget(self) -> None:
         """Removes all of it, with what a writer that was killed has left.
@@ -365,7 +406,8 @@ class Store:
 
         code, reason = "", ""
         try:
-            yield
+            with interrupts():
+                yield
         except filelock.Timeout:
             code = "books_busy"
         except private_file.NotPrivateError as error:
@@ -379,7 +421,8 @@ class Store:
             code = "books_full" if any(os.strerror(each) in str(error) for each in _FULL) else "books_unusable"
             reason = from_server(str(error), 120)
         if code:
-            raise BooksError(code, path=self.folder, reason=reason)
+            who = _holder(self.folder) if code == "books_busy" else ""
+            raise BooksError(code, path=self.folder, reason=reason, who=who)
 
     def _code_of(self, error: private_file.NotPrivateError) -> str:
         """Tells modes that somebody has changed from a file system that has none: there chmod is no help."""
@@ -514,6 +557,10 @@ class _Writer:
         merged = parts.merge(self._connection, self.folder, old, number, dead)
         self._commit([merged] if merged.records else [], old, part=number + 1)
 
+    @property
+    def is_scattered(self) -> bool:
+        return any(len(self.manifest.of(source)) > _SCATTERED for source in SOURCES)
+
     def compact(self) -> None:
         if self._waiting:
             self._empty_the_journal()
@@ -533,6 +580,16 @@ def books_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_data_path("lexoffice_nb", appauthor=False) / "books"
+
+
+def _holder(folder: Path) -> str:
+    """Says who writes, as far as a file says so that the writer has put there; it may be an old one, or anybody's."""
+    try:
+        told = json.loads(private_file.read(folder / HOLDER, _HOLDER_LIMIT))
+        pid, since = int(told["pid"]), datetime.fromtimestamp(int(told["since"]), UTC)
+        return " " + text("books.holder", where=from_server(told["where"], 80), pid=pid, since=clock(since))
+    except (OSError, OverflowError, ValueError, TypeError, KeyError):
+        return ""
 
 
 def _manifest(folder: Path) -> parts.Manifest:

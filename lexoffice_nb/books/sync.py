@@ -20,6 +20,7 @@ from lexoffice_nb.api import berlin
 from lexoffice_nb.api.endpoints import WINDOW
 from lexoffice_nb.api.records import BERLIN
 from lexoffice_nb.books.schema import ENDPOINTS
+from lexoffice_nb.books.store import interrupts
 from lexoffice_nb.books.wanted import Search
 from lexoffice_nb.errors import (
     ApiError,
@@ -66,20 +67,6 @@ class _Stopped(Exception):
     """Somebody has asked to stop."""
 
 
-@contextlib.contextmanager
-def interrupts() -> Iterator[None]:
-    """Makes of what DuckDB says when Ctrl-C comes into a query what Python says everywhere else."""
-    interrupted = False
-    try:
-        yield
-    except RuntimeError as error:
-        if str(error) != "Query interrupted":
-            raise
-        interrupted = True
-    if interrupted:
-        raise KeyboardInterrupt
-
-
 class Sync:
     """One update of an organisation's books; a `progress.Run`.
 
@@ -87,13 +74,13 @@ class Sync:
         session: signed in to that organisation, and to no other meanwhile.
         store: where its books are kept.
         payments: whether payments are read as well, one request for each voucher: of all, or of those of a range of
-            days, both inclusive.
-        full: whether the whole list is read, also where an increment would do.
+            days, both inclusive; None as it was said last. True and False are remembered.
+        full: whether the whole list is read and all that is stored is checked, also where an increment would do.
         who: whose books they are, for people.
     """
 
     def __init__(
-        self, session: ApiSession, store: Store, payments: Payments = False, full: bool = False, who: str = ""
+        self, session: ApiSession, store: Store, payments: Payments | None = None, full: bool = False, who: str = ""
     ) -> None:
         self.who = who
         self._waiting = 0
@@ -109,9 +96,8 @@ class Sync:
         """Why it failed, or None."""
         self._notes: list[tuple[str, Mapping[str, object]] | LexofficeError] = []
         self._readers: dict[str, Callable[[str], Any]] = {}
+        self._asked = payments
         self._searches = [Search("documents")]
-        if payments:
-            self._searches.append(Search("payments", payments if isinstance(payments, tuple) else None))
         self.vouchers = self.documents = self.contacts = self.payments = 0
         """How many are stored."""
         self.missing = 0
@@ -266,9 +252,38 @@ class Sync:
             self._run()
 
     def _run(self) -> None:
-        with self._ending(), interrupts(), self._writing():  # which belongs to this thread
-            self._list()
-            self._documents()
+        with self._ending(), interrupts():
+            self._choose_payments()
+            with self._writing():  # which belongs to this thread
+                self._begin()
+                self._list()
+                self._documents()
+                self._tidy()
+
+    def _choose_payments(self) -> None:
+        asked = self._store.state.get("payments") is True if self._asked is None else self._asked
+        if asked:
+            self._searches.append(Search("payments", asked if isinstance(asked, tuple) else None))
+
+    def _begin(self) -> None:
+        """Says whose books these are, keeps what is to be done from now on, and looks for damage."""
+        self._store.describe(self.who)
+        if isinstance(self._asked, bool):
+            self._store.set_state(payments=self._asked)
+        if self._full:
+            self._store.check()
+        damaged = self._store.unmended
+        if damaged:
+            self._note("books.damaged", count=damaged)
+            self._full = True  # it may have been rows, or contacts
+
+    def _tidy(self) -> None:
+        if self._store.unmended:
+            self._store.set_state(mended=self._store.damaged)
+        try:
+            self._store.compact(scattered=True)
+        except BooksError as error:  # all is there; it only takes more room
+            log.debug("books: not made compact: %s", error.code)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -557,7 +572,7 @@ class Sync:
         if self.unreadable:
             self._note("books.unreadable", count=self.unreadable)
         if self.skipped:
-            self._note("books.skipped", count=self.skipped)
+            self._note("books.skipped.one" if self.skipped == 1 else "books.skipped", count=self.skipped)
 
     def _note(self, key: str, **values: object) -> None:
         self._notes.append((key, values))
