@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lexoffice_nb.sandbox.books import Voucher
 
 ENGINES = ("duckdb", "polars", "lazy polars", "pandas")
+USUAL = ("duckdb", "pandas")
 DAYS = (date(2026, 7, 8), date(2027, 1, 31))
 _AT_ONCE = 200
 

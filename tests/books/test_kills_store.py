@@ -89,7 +89,7 @@ def check(store: Store, acknowledged: int) -> int:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("times", [20, pytest.param(50, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("times", [8, pytest.param(50, marks=pytest.mark.soak)])
 def test_what_was_acknowledged_is_there_after_a_kill_at_any_instant(tmp_path: Path, times: int) -> None:
     store = Store(tmp_path / "books")
     chance = random.Random(times)
@@ -114,7 +114,7 @@ def test_what_was_acknowledged_is_there_after_a_kill_at_any_instant(tmp_path: Pa
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seconds", [6, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.soak)])
 def test_readers_never_fail_and_never_see_less_while_a_writer_adds_and_compacts(tmp_path: Path, seconds: int) -> None:
     """Files that were merged are removed at once here, but for those that a reader says it reads."""
     store = Store(tmp_path / "books")

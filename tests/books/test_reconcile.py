@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lexoffice_nb.books import reports
-from tests.books.frames import DAYS, ENGINES, Made, Table, books, frames, only
+from tests.books.frames import DAYS, ENGINES, USUAL, Made, Table, books, frames, only
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,8 @@ Tables = dict[str, Table]
 CENT = Decimal("0.01")
 
 
-@pytest.fixture(params=ENGINES)
+# Two engines that differ most; all four in `make soak`.
+@pytest.fixture(params=[pytest.param(each, marks=[] if each in USUAL else pytest.mark.soak) for each in ENGINES])
 def engine(request: pytest.FixtureRequest) -> str:
     return request.param
 

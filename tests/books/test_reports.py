@@ -24,7 +24,7 @@ from lexoffice_nb.books.schema import TABLES
 from lexoffice_nb.sandbox.books import MONEY
 from lexoffice_nb.sandbox.expected import COLLECTIVE, Expected
 from lexoffice_nb.sandbox.money import half_up
-from tests.books.frames import DAYS, ENGINES, Made, books, frames, only
+from tests.books.frames import DAYS, ENGINES, USUAL, Made, books, frames, only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,7 +55,8 @@ PAIRS = [
 ]
 
 
-@pytest.fixture(params=ENGINES)
+# Two engines that differ most; all four in `make soak`.
+@pytest.fixture(params=[pytest.param(each, marks=[] if each in USUAL else pytest.mark.soak) for each in ENGINES])
 def engine(request: pytest.FixtureRequest) -> str:
     return request.param
 

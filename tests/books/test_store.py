@@ -575,7 +575,7 @@ def mounted(place: Path, size: str) -> Iterator[Callable[[], None]]:
 @root_only
 class TestADisk:
     def test_that_is_full_is_said_and_nothing_is_lost(self, tmp_path: Path) -> None:
-        with mounted(tmp_path / "disk", "3m") as _:
+        with mounted(tmp_path / "disk", "2m") as _:
             store = Store(tmp_path / "disk" / "books")
             stored = 0
             with refusal("books_full"):

@@ -243,7 +243,7 @@ class Notebook:
             # Settings belong to the server, which all tests share: so each loading sets both.
             self.jupyter.set_setting("@jupyterlab/apputils-extension:themes", theme=THEMES[self.theme])
             self.jupyter.set_setting("@jupyter-widgets/jupyterlab-manager:plugin", saveState=save_widget_state)
-            self.page.goto(f"{self.jupyter.url}/lab/tree/{self.path.name}?reset&token={self.jupyter.token}")
+            self._go_to(f"{self.jupyter.url}/lab/tree/{self.path.name}?reset&token={self.jupyter.token}")
             self.profile.settings = settings
         else:
             self.page.evaluate("path => { jupyterapp.commands.execute('docmanager:open', { path }); }", self.path.name)
@@ -257,6 +257,15 @@ class Notebook:
         )
         self.page.evaluate("() => { window.panel = jupyterapp.shell.currentWidget; window.runs = []; }")
         self.wait_until_idle(timeout)
+
+    def _go_to(self, url: str) -> None:
+        """Opens an address; once more where JupyterLab, which sets its own address when it is ready, was faster."""
+        try:
+            self.page.goto(url)
+        except PlaywrightError as error:
+            if "ERR_ABORTED" not in error.message:
+                raise
+            self.page.goto(url)
 
     def wait_until_idle(self, timeout: float = 60) -> None:
         """Waits until the kernel is connected and has nothing to do."""

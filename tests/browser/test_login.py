@@ -43,7 +43,7 @@ def test_three_clicks_and_no_typing_give_an_authenticated_session(notebook: Note
         notebook.run(cell)
     notebook.screenshot("first-login-6-invoices")
     assert "Muster & Söhne GmbH" in notebook.output_text(4)
-    assert "10 / 240" in notebook.output_text(6)
+    assert "50 / 240" in notebook.output_text(6)
     assert "EUR together" in notebook.output_text(8)
     assert notebook.page_errors == []
 
