@@ -350,8 +350,9 @@ class TestShielded:
         def work(secret: str) -> None:
             raise LoginError("token_missing", stage="token")
 
+        before = sys.exc_info()  # what a test that interrupts everywhere has left in this thread is no business of ours
         error = self.caught(work, "secret")
-        assert sys.exc_info() == (None, None, None)
+        assert sys.exc_info() == before
         shown = "".join(
             traceback.TracebackException.from_exception(
                 error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None), capture_locals=True
