@@ -259,17 +259,17 @@ class Notebook:
         self.wait_until_idle(timeout)
 
     def _go_to(self, url: str) -> None:
-        """Opens an address; again where JupyterLab was faster, which has an address of its own."""
-        for _ in range(5):
-            try:
-                self.page.goto(url)
-            except PlaywrightError as error:
-                if "ERR_ABORTED" not in error.message:
-                    raise
-                self.page.wait_for_timeout(500)
-            else:
-                return
-        self.page.goto(url)
+        """Opens an address; in a new tab where the former page holds on to its own, with a question perhaps."""
+        try:
+            self.page.goto(url)
+        except PlaywrightError as error:
+            if "ERR_ABORTED" not in error.message:
+                raise
+            former, self.page = self.page, self.context.new_page()
+            self.page.on("pageerror", self._keep_error)
+            self.profile.page = self.page
+            former.close()
+            self.page.goto(url)
 
     def wait_until_idle(self, timeout: float = 60) -> None:
         """Waits until the kernel is connected and has nothing to do."""
