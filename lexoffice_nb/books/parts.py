@@ -217,7 +217,7 @@ def _write(connection: duckdb.DuckDBPyConnection, folder: Path, part: Part, bodi
             sizes[table] = size
         else:
             (folder / part.name(table)).unlink()
-    keep_the_names(folder)
+    private_file.keep_the_names(folder)
     return dataclasses.replace(part, records=records, files=sizes)
 
 
@@ -245,7 +245,7 @@ def merge(connection: duckdb.DuckDBPyConnection, folder: Path, parts: Sequence[P
         if not sizes:
             records = count
         sizes[table] = size
-    keep_the_names(folder)
+    private_file.keep_the_names(folder)
     return dataclasses.replace(merged, records=records, files=sizes)
 
 
@@ -259,18 +259,6 @@ def _write_file(connection: duckdb.DuckDBPyConnection, path: Path, query: str) -
     with path.open("rb+") as file:
         os.fsync(file.fileno())
         return file.seek(0, os.SEEK_END), counted[0] if counted else 0
-
-
-def keep_the_names(folder: Path) -> None:
-    """Makes the names of new files outlive a power cut."""
-    if os.name != "posix":
-        return
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def due(manifest: Manifest, source: str) -> list[Part]:

@@ -466,7 +466,7 @@ class _Writer:
             new = not self._whole
             self._whole = journal.append(self.folder / self.manifest.journal_name, entries, self._whole)
             if new:
-                parts.keep_the_names(self.folder)
+                private_file.keep_the_names(self.folder)
             self._waiting += [(source, record) for record in numbered]
         self._following += len(numbered)
         if len(self._waiting) >= _JOURNAL_RECORDS or self._whole >= _JOURNAL_OCTETS:

@@ -1,81 +1,22 @@
 /**
- * The sign-in card: the view of one login, drawn from one message.
- *
- * Everything travels as custom messages, because synced traits are kept in the notebook file and echoed to every client
- * of the kernel. Python always sends the whole card; what did not change stays in place, so that focus and half-typed
- * text survive. Texts become text nodes, never markup, and the only link there can be is the one `safeUrl` let through.
+ * The sign-in card: the view of one login. The only link there can be is the one that `safeUrl` let through.
  */
 
-const HELLO_AFTER = [2000, 5000, 10000]; // ms; a kernel busy with a cell answers late
-const DISCONNECTED_AFTER = 3000;
-const UNANSWERED_AFTER = 8000;
-const COPIED_FOR = 4000;
+const COPIED_FOR = 4000; // ms
 const KINDS = ["callback", "key", "client_secret"]; // of what a box takes
 const LONGEST_PASTE = 16000; // characters; Python ignores messages over 16 KiB
 
-// Only what must be said without a kernel or about this page: all other words come with the card.
+// What this page alone can say; all other words come with the card.
 const TEXTS = {
   en: {
-    connecting: "Connecting to the kernel…",
-    disconnected: "This card is not connected to a running kernel. Run the cell again.",
     badLink: "No login link is shown, because its address is neither https nor on this computer.",
     scope: { asked: "asked", granted: "granted", refused: "not granted" },
   },
   de: {
-    connecting: "Verbindung zum Kernel wird aufgebaut …",
-    disconnected: "Diese Karte ist mit keinem laufenden Kernel verbunden. Führen Sie die Zelle noch einmal aus.",
     badLink: "Es wird kein Anmeldelink gezeigt, denn seine Adresse ist weder https noch auf diesem Rechner.",
     scope: { asked: "angefragt", granted: "erlaubt", refused: "nicht erlaubt" },
   },
 };
-
-// Shapes on a 16 × 16 grid, drawn as strokes in the colour of the text around them.
-const ICONS = {
-  waiting: [["circle", { cx: 8, cy: 8, r: 6.25 }], ["path", { d: "M8 4.5V8l2.25 1.75" }]],
-  busy: [["circle", { cx: 8, cy: 8, r: 6.25, opacity: 0.25 }], ["path", { d: "M8 1.75A6.25 6.25 0 0 1 14.25 8" }]],
-  ok: [["circle", { cx: 8, cy: 8, r: 6.25 }], ["path", { d: "M5 8.25 7.1 10.3 11 6" }]],
-  warn: [["path", { d: "M8 2 14.5 13.5h-13z" }], ["path", { d: "M8 6.5v3.25M8 11.7v.05" }]],
-  error: [["circle", { cx: 8, cy: 8, r: 6.25 }], ["path", { d: "M8 4.75v4M8 11.2v.05" }]],
-  info: [["circle", { cx: 8, cy: 8, r: 6.25 }], ["path", { d: "M8 7.25v4M8 4.8v.05" }]],
-  out: [["path", { d: "M9.5 2.5h4v4M13.25 2.75 7.5 8.5M6.5 3.5h-4v10h10v-4" }]],
-  copy: [["path", { d: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3" }]],
-  asked: [["circle", { cx: 8, cy: 8, r: 2.5 }]],
-  granted: [["path", { d: "M3 8.5 6.4 12 13 4.5" }]],
-  refused: [["path", { d: "M4 4l8 8M12 4l-8 8" }]],
-};
-
-/** An element with attributes and children; strings become text nodes. */
-function element(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
-
-/** An inline icon; decoration only, because a word always stands beside it. */
-function icon(name) {
-  const shape = Object.hasOwn(ICONS, name) ? name : "info";
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("class", `lxo-icon lxo-icon-${shape}`);
-  svg.setAttribute("viewBox", "0 0 16 16");
-  svg.setAttribute("aria-hidden", "true");
-  for (const [tag, attributes] of ICONS[shape]) {
-    const part = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [key, value] of Object.entries(attributes)) part.setAttribute(key, value);
-    svg.append(part);
-  }
-  return svg;
-}
-
-/** Set a text only when it differs: a live region would be read out again. */
-function setText(node, text) {
-  if (node.textContent !== (text ?? "")) node.textContent = text ?? "";
-}
-
-/** Shortcuts of JupyterLab (Enter edits the cell, x cuts it) and its own context menu stay out of what is inside. */
-function ownKeys(attributes) {
-  return { ...attributes, "data-lm-suppress-shortcuts": "true", "data-jp-suppress-context-menu": "true" };
-}
 
 /** The URL if it may become a link: https, or http to this very computer, and nobody's name in front of the host. */
 function safeUrl(text) {
@@ -90,12 +31,6 @@ function safeUrl(text) {
   // The parser has already normalised the host, so 127.1 is 127.0.0.1 here and 127.0.0.1.evil.com is a name.
   const loopback = /^(localhost|\[::1\]|127(\.\d{1,3}){3})$/.test(url.hostname);
   return url.protocol === "http:" && loopback ? url : null;
-}
-
-/** What the person asked for in JupyterLab, else in the browser. */
-function preferredLanguage() {
-  const page = document.documentElement.lang.replace("_", "-");
-  return page && !/^en\b/i.test(page) ? page : navigator.language || "en";
 }
 
 /** The login link, the host it leads to, and the button that copies it. */
@@ -121,10 +56,10 @@ class LoginLink {
     this.copy.addEventListener("click", () => this.copyLink());
   }
 
-  update(link, url) {
+  update(link) {
     this.texts = link;
-    if (this.anchor.href !== url.href) {
-      this.anchor.href = url.href;
+    if (this.anchor.href !== link.url.href) {
+      this.anchor.href = link.url.href;
       this.clearSaid();
     }
     setText(this.label, link.label);
@@ -275,214 +210,66 @@ class Remember {
 }
 
 /** One view of one login. */
-class Card {
+class SignInCard extends Card {
   constructor(model, el) {
-    this.model = model;
-    this.version = -Infinity;
-    this.state = null;
-    this.drawn = new Map(); // part -> the data it was drawn from
-    this.buttons = new Map();
-    this.timers = [];
-    this.asked = null; // the action that was sent and is not yet answered
-    this.language = /^de\b/i.test(preferredLanguage()) ? "de" : "en";
-    this.send = this.send.bind(this);
-    this.receive = this.receive.bind(this);
-    this.hello = this.hello.bind(this);
-    this.build(el);
+    super(model, el, "card");
   }
 
-  build(el) {
-    const id = `lxo-${Math.random().toString(36).slice(2)}`;
-    this.title = element("h3", { class: "lxo-title", id });
-    this.statusIcon = element("span", { class: "lxo-status-icon" });
-    this.status = element("span", { role: "status", "aria-live": "polite" });
-    this.problem = element("div", { class: "lxo-problem" });
-    this.facts = element("dl", { class: "lxo-facts" });
+  parts() {
     this.linkPlace = element("div", { class: "lxo-place" });
-    this.actions = element("div", ownKeys({ class: "lxo-buttons" }));
     this.rememberPlace = element("div", { class: "lxo-place" });
     this.boxPlace = element("div", { class: "lxo-place" });
-    this.notes = element("ul", { class: "lxo-notes" });
-    this.unanswered = element("p", { class: "lxo-unanswered", "aria-live": "polite" });
-    this.root = element("div", { class: "lxo-card", role: "group", "aria-labelledby": id },
-      element("div", { class: "lxo-head" }, this.title, element("div", { class: "lxo-state" }, this.statusIcon, this.status)),
-      this.problem, this.facts, this.linkPlace, this.actions, this.rememberPlace, this.boxPlace, this.notes, this.unanswered);
-    el.append(this.root);
+    return [this.problem, this.facts, this.linkPlace, this.actions, this.rememberPlace, this.boxPlace, this.notes, this.unanswered];
   }
 
-  open() {
-    this.model.on("msg:custom", this.receive);
-    // Hosts built on ipywidgets tell when the comm goes, as it does when the kernel restarts: ask again who is there.
-    this.model.on("comm:close", this.hello);
-    this.model.on("comm_live_update", this.hello);
-    this.draw({ state: "connecting", status: { icon: "busy", text: TEXTS[this.language].connecting } });
-    this.hello();
+  greeting() {
+    return { kind: "hello", lang: preferredLanguage() };
+  }
+
+  noAnswer() {
+    return this.texts?.disconnected ?? WITHOUT_KERNEL[this.language].disconnected;
   }
 
   close() {
-    this.model.off("msg:custom", this.receive);
-    this.model.off("comm:close", this.hello);
-    this.model.off("comm_live_update", this.hello);
-    this.stopTimers();
-    clearTimeout(this.unansweredTimer);
     this.link?.clearSaid();
     this.box?.empty();
-    this.closed = true;
-    this.root.remove();
+    super.close();
   }
 
-  hello() {
-    this.stopTimers();
-    const message = { kind: "hello", lang: preferredLanguage() };
-    for (const delay of HELLO_AFTER) this.timers.push(setTimeout(() => this.send(message), delay));
-    this.timers.push(setTimeout(() => this.disconnect(), DISCONNECTED_AFTER));
-    this.send(message);
-  }
-
-  stopTimers() {
-    this.timers.forEach(clearTimeout);
-    this.timers = [];
-  }
-
-  /** Send to Python; false when nobody is there. */
-  send(message) {
-    if (this.closed) return false;
-    try {
-      this.model.send(message);
-      return true;
-    } catch {
-      this.disconnect();
-      return false;
-    }
-  }
-
-  /** Send what Python answers with a new card, and say so quietly when it does not. */
-  ask(message) {
-    clearTimeout(this.unansweredTimer);
-    this.unansweredTimer = setTimeout(() => {
-      this.asked = null;
-      setText(this.unanswered, this.texts?.disconnected ?? TEXTS[this.language].disconnected);
-    }, UNANSWERED_AFTER);
-    return this.send(message);
-  }
-
-  act(name) {
-    if (this.asked === name) return; // a double click is one wish
-    this.asked = name;
-    this.ask({ kind: "action", name });
-  }
-
-  receive(message) {
-    if (message?.kind !== "card" || !Number.isFinite(message.version) || message.version < this.version) return;
-    this.stopTimers();
-    clearTimeout(this.unansweredTimer);
-    this.asked = null;
+  take(message) {
+    this.answered();
     if (message.version > this.version) this.box?.say();
-    this.version = message.version;
-    this.draw(message);
   }
 
-  /** Without a kernel there is nothing to sign in to: no link, no box, one sentence. */
-  disconnect() {
-    clearTimeout(this.unansweredTimer);
-    this.draw({ state: "disconnected", status: { icon: "warn", text: TEXTS[this.language].disconnected } });
-  }
-
-  draw(card) {
-    const page = this.root.getRootNode();
-    const focused = this.root.contains(page.activeElement);
-    if (card.lang) this.language = card.lang === "de" ? "de" : "en";
+  drawParts(card) {
     if (card.state !== this.state) this.box?.empty();
-    this.state = card.state;
     this.texts = card.texts;
-    this.root.setAttribute("lang", this.language);
-    this.root.setAttribute("data-state", card.state);
-    this.title.hidden = !card.title;
-    setText(this.title, card.title);
-    this.drawPart(this.statusIcon, card.status?.icon, (name) => [icon(name)]);
-    setText(this.status, card.status?.text);
     this.drawPart(this.facts, { rows: card.rows ?? [], scopes: card.scopes, words: this.language }, drawFacts);
-    this.drawPart(this.notes, card.notes, drawNotes);
     this.drawLink(card);
-    this.drawActions(card.actions ?? []);
-    this.drawRemember(card.remember);
+    this.drawOwn("remember", this.rememberPlace, card.remember, () => new Remember(this.send));
     this.drawBox(card.box);
-    setText(this.unanswered, "");
-    if (focused && !this.root.contains(page.activeElement)) {
-      const next = card.title ? this.title : this.root;
-      next.setAttribute("tabindex", "-1");
-      next.focus({ preventScroll: true });
-    }
-  }
-
-  /** Draw a part anew only if its data changed: selections, and what a screen reader is reading, stay. */
-  drawPart(place, data, draw) {
-    const key = JSON.stringify(data ?? null);
-    if (this.drawn.get(place) === key) return;
-    this.drawn.set(place, key);
-    place.replaceChildren(...(data ? draw(data) : []));
   }
 
   drawLink({ link, problem }) {
     const url = link ? safeUrl(link.href) : null;
-    if (url) {
-      this.link ??= new LoginLink(this.send);
-      this.link.update(link, url);
-      if (!this.link.node.isConnected) this.linkPlace.append(this.link.node);
-    } else {
-      this.link?.clearSaid();
-      this.link?.node.remove();
-      this.link = null;
-    }
+    if (!url) this.link?.clearSaid();
+    this.drawOwn("link", this.linkPlace, url && { ...link, url }, () => new LoginLink(this.send));
     const refused = link && !url ? { what: TEXTS[this.language].badLink } : null;
     this.drawPart(this.problem, [problem, refused].filter(Boolean), (problems) => problems.flatMap(drawProblem));
-  }
-
-  drawActions(actions) {
-    const nodes = actions.map((action) => {
-      const known = this.buttons.get(action.name);
-      const button = known ?? element("button", { type: "button" });
-      if (!known) button.addEventListener("click", () => this.act(action.name));
-      button.setAttribute("class", action.primary ? "lxo-button lxo-primary" : "lxo-button");
-      setText(button, action.label);
-      return [action.name, button];
-    });
-    this.buttons = new Map(nodes);
-    const wanted = [...this.buttons.values()];
-    // Moving a button would take its focus away, so nothing is touched while the same ones stand there.
-    if (wanted.some((button, at) => this.actions.children[at] !== button) || this.actions.children.length > wanted.length) {
-      this.actions.replaceChildren(...wanted);
-    }
-  }
-
-  drawRemember(remember) {
-    if (!remember) {
-      this.remember?.node.remove();
-      this.remember = null;
-      return;
-    }
-    this.remember ??= new Remember(this.send);
-    this.remember.update(remember);
-    if (!this.remember.node.isConnected) this.rememberPlace.append(this.remember.node);
   }
 
   drawBox(box) {
     if (this.box && this.box.kind !== box?.kind) {
       this.box.empty();
-      this.box.node.remove();
-      this.box = null;
+      this.drawOwn("box", this.boxPlace, null);
     }
-    if (!box) return;
-    this.box ??= new PasteBox(KINDS.includes(box.kind) ? box.kind : "callback", (message) => this.ask(message));
-    this.box.update(box);
-    if (!this.box.node.isConnected) this.boxPlace.append(this.box.node);
+    const kind = KINDS.includes(box?.kind) ? box.kind : "callback";
+    this.drawOwn("box", this.boxPlace, box, () => new PasteBox(kind, (message) => this.ask(message)));
   }
 }
 
 function drawFacts({ rows, scopes, words }) {
-  const facts = rows.map((row) => element("div", { class: row.strong ? "lxo-fact lxo-strong" : "lxo-fact" },
-    element("dt", { class: "lxo-term" }, String(row.label ?? "")),
-    element("dd", { class: row.mono ? "lxo-value lxo-mono" : "lxo-value" }, String(row.value ?? ""))));
+  const facts = rows.map(drawFact);
   if (!scopes) return facts;
   const items = (scopes.items ?? []).map((scope) => {
     const mark = Object.hasOwn(TEXTS.en.scope, scope.mark) ? scope.mark : "asked";
@@ -497,20 +284,4 @@ function drawFacts({ rows, scopes, words }) {
   return facts;
 }
 
-function drawProblem({ what, next }) {
-  const words = element("div", {}, element("p", { class: "lxo-what" }, String(what ?? "")));
-  if (next) words.append(element("p", {}, String(next)));
-  return [element("div", { class: "lxo-trouble" }, icon("error"), words)];
-}
-
-function drawNotes(notes) {
-  return notes.map((note) => element("li", {}, icon("info"), element("span", {}, String(note))));
-}
-
-function render({ model, el }) {
-  const card = new Card(model, el);
-  card.open();
-  return () => card.close();
-}
-
-export default { render };
+export default view(SignInCard);

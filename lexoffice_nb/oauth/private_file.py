@@ -197,7 +197,7 @@ def write(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             aside.unlink()
         raise
-    _keep_the_names(path.parent)
+    keep_the_names(path.parent)
 
 
 def remove(path: Path) -> None:
@@ -209,7 +209,7 @@ def remove(path: Path) -> None:
     _patiently(lambda: path.unlink(missing_ok=True))
     remove_asides(path, older_than=None)
     if path.parent.exists():
-        _keep_the_names(path.parent)
+        keep_the_names(path.parent)
 
 
 def remove_asides(path: Path, *, older_than: float | None) -> None:
@@ -239,7 +239,7 @@ def _patiently(act: Callable[[], object]) -> None:
             return
 
 
-def _keep_the_names(folder: Path) -> None:
+def keep_the_names(folder: Path) -> None:
     """Makes a change of names outlive a power cut; where folders cannot be synchronised, nothing more can be done."""
     if not _POSIX:
         return

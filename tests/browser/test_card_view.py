@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from lexoffice_nb.notebook.card_widget import script, style
+
 PAGE = "http://127.0.0.1/card_page.html"  # served from the files below; a secure context, as JupyterLab's is
 NOTEBOOK = Path(__file__).parents[2] / "lexoffice_nb/notebook"
 THEMES = Path(sys.prefix) / "share/jupyter/lab/themes/@jupyterlab"
@@ -100,9 +102,12 @@ class CardPage:
         name = route.request.url.rpartition("/")[2]
         if name == "theme.css":
             route.fulfill(body=self.theme, content_type="text/css")
+        elif name == "card.js":
+            route.fulfill(body=script("login_widget.js"), content_type="text/javascript")
+        elif name == "card.css":
+            route.fulfill(body=style(), content_type="text/css")
         else:
-            folder = NOTEBOOK if name.startswith("login_widget") else Path(__file__).parent
-            route.fulfill(path=folder / name)
+            route.fulfill(path=Path(__file__).parent / name)
 
     def mount(self, *cards):
         self.page.evaluate("mount()")
@@ -254,8 +259,9 @@ def test_hostile_texts_are_shown_literally(view):
     expect(view.status).to_have_text(evil)
 
 
-def test_no_javascript_of_the_card_writes_markup():
-    source = (NOTEBOOK / "login_widget.js").read_text()
+@pytest.mark.parametrize("name", sorted(path.name for path in NOTEBOOK.glob("*.js")))
+def test_no_javascript_writes_markup(name):
+    source = (NOTEBOOK / name).read_text()
     assert not [name for name in ("innerHTML", "outerHTML", "insertAdjacentHTML", "eval(") if name in source]
 
 
