@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 KINDS = {"invoices", "down-payment-invoices", "credit-notes", "quotations", "order-confirmations", "delivery-notes"}
 SEED = 20_261
+FEW = 6  # vouchers of each class: type, status, archived or not
 
 
 def ask(books: Books, statement: str) -> list[tuple[Any, ...]]:
@@ -51,6 +52,19 @@ def ids_of(box: Sandbox) -> set[str]:
     return {row[0] for row in rows._db.execute("SELECT id FROM vouchers")}
 
 
+@pytest.fixture
+def box(make_box: Callable[..., Sandbox]) -> Sandbox:
+    """A sandbox with every class of voucher, but a quarter as many: these tests sync a hundred times."""
+    box = make_box()
+    rows = box.voucher_rows["demo"]
+    classes = Counter(class_ for (class_,) in rows._db.execute("SELECT class FROM vouchers"))
+    for id_, class_ in rows._db.execute("SELECT id, class FROM vouchers ORDER BY n").fetchall():
+        if classes[class_] > FEW:
+            rows.remove(id_)
+            classes[class_] -= 1
+    return box
+
+
 def an_invoice(books: Books, status: str = "open", offset: int = 0) -> str:
     query = f"SELECT id FROM vouchers WHERE voucher_type = 'invoice' AND voucher_status = '{status}' ORDER BY id"
     return str(ask(books, query)[offset][0])
@@ -59,8 +73,9 @@ def an_invoice(books: Books, status: str = "open", offset: int = 0) -> str:
 # --- what comes ---
 
 
-def test_all_comes_and_is_counted(box: Sandbox, session: LexofficeSession, requests_of: Any) -> None:
-    counted = requests_of(box)
+def test_all_comes_and_is_counted(make_box: Callable[..., Sandbox], signed_in: Any, requests_of: Any) -> None:
+    box = make_box()
+    session, counted = signed_in(box), requests_of(box)
     done = session.books.sync(wait=True)
     paths = counted()
     assert done.state == "done"
@@ -230,7 +245,7 @@ def test_a_change_that_no_date_shows_comes_with_the_whole_list(
     rows.put({**rows.get(changed), "contactName": "Anders GmbH"})
     counted = requests_of(box)
     books.sync(full=True, wait=True)
-    assert counted("/v1/voucherlist") == ["/v1/voucherlist"] * 2
+    assert counted("/v1/voucherlist") == ["/v1/voucherlist"]
     assert ask(books, f"SELECT contact_name FROM vouchers WHERE id = '{changed}'") == [("Anders GmbH",)]
 
 
@@ -363,7 +378,7 @@ def test_an_api_in_trouble_is_given_up_after_a_while_and_what_is_missing_is_said
     box.faults.next("503", None, path="/v1/quotations/*")
     done = session.books.sync(wait=True)
     assert done.state == "done"
-    assert done.missing > 100
+    assert done.missing > 30
     assert done.notes
     box.faults.clear()
     counted = requests_of(box)
@@ -428,7 +443,7 @@ def test_a_scope_that_is_lost_in_the_middle_is_named_and_all_is_kept(
     with _after(box, 60, lose):
         done = books.sync(wait=True)
     assert done.state == "done"
-    assert done.missing > 100
+    assert done.missing > 30
     assert len(books.store.known("documents")) == done.documents >= 40
     assert len(done.notes) <= 2
     assert "invoice.read" in done.notes[0]
@@ -695,7 +710,8 @@ def _secret(key: str) -> Any:
     return Secret(key)
 
 
-def test_who_watches_is_told_how_far_it_is_and_of_the_run(session: LexofficeSession) -> None:
+def test_who_watches_is_told_how_far_it_is_and_of_the_run(make_box: Callable[..., Sandbox], signed_in: Any) -> None:
+    session = signed_in(make_box())  # a list of two pages: one page is there before anybody could look
     seen: list[progress.Progress] = []
     runs: list[tuple[progress.Run, str]] = []
     ends = [progress.watch(seen.append), progress.watch_runs(lambda run: runs.append((run, run.state)))]
