@@ -39,16 +39,20 @@ def first_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+def _with_the_key(folder: Path, first_box: Path) -> Path:
+    folder.mkdir(mode=0o700)
+    (folder / "signing-key.json").touch(0o600)
+    (folder / "signing-key.json").write_bytes((first_box / "signing-key.json").read_bytes())
+    return folder
+
+
 @pytest.fixture
 def make_box(tmp_path: Path, first_box: Path) -> Iterator[Callable[..., Sandbox]]:
     """Starts a sandbox of the test's own; `vouchers` says how many its list has."""
     boxes: list[Sandbox] = []
 
     def make(vouchers: int | None = None, **settings: Any) -> Sandbox:
-        folder = tmp_path / f"box{len(boxes)}"
-        folder.mkdir(mode=0o700)
-        (folder / "signing-key.json").touch(0o600)
-        (folder / "signing-key.json").write_bytes((first_box / "signing-key.json").read_bytes())
+        folder = _with_the_key(tmp_path / f"box{len(boxes)}", first_box)
         if vouchers is not None:
             with Sandbox(data_dir=folder) as box:
                 settings["extra_vouchers"] = vouchers - len(box.voucher_rows["demo"])
@@ -66,15 +70,34 @@ def box(make_box: Callable[..., Sandbox]) -> Sandbox:
     return make_box()
 
 
+def a_session(box: Sandbox, scopes: str = SCOPES) -> LexofficeSession:
+    """Signs in to a sandbox."""
+    login = LexofficeLogin("lexoffice-nb", CALLBACK, scopes.split(), Provider.discover(box.url, name="sandbox"))
+    login.handle_callback(sign_in(login.get_login_url()))
+    return LexofficeSession.from_login(login)
+
+
+@pytest.fixture(scope="module")
+def whole(first_box: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sandbox, Path]]:
+    """A sandbox for all tests of a file, and the folder of the books that were synced from it once."""
+    place = tmp_path_factory.mktemp("whole")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        Sandbox(data_dir=_with_the_key(place / "box", first_box)) as box,
+        a_session(box) as session,
+    ):
+        patch.setenv("XDG_DATA_HOME", str(place / "user-data"))
+        session.books.sync(wait=True)
+        yield box, session.books.store.folder
+
+
 @pytest.fixture
 def signed_in() -> Iterator[Callable[..., LexofficeSession]]:
     """Makes a session on a sandbox."""
     sessions: list[LexofficeSession] = []
 
     def make(box: Sandbox, scopes: str = SCOPES) -> LexofficeSession:
-        login = LexofficeLogin("lexoffice-nb", CALLBACK, scopes.split(), Provider.discover(box.url, name="sandbox"))
-        login.handle_callback(sign_in(login.get_login_url()))
-        sessions.append(LexofficeSession.from_login(login))
+        sessions.append(a_session(box, scopes))
         return sessions[-1]
 
     yield make
