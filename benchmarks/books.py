@@ -6,6 +6,11 @@ Each way of a row is a process of its own, and the ways take turns; times are me
 does is in the times, though not in the seconds of the CPU: so the load is printed before and after. All data follow
 from numbers, so that they are the same each time, and are checked: sums to the cent, reports against the SQL by hand.
 The sandbox of the syncs is on this machine.
+
+Flattening is held against DuckDB by hand over the same file of bodies. Before, the only way by hand read lines of JSON
+instead, which is other work: a file 14 times as large, since it is not compressed, by a reader that DuckDB 2.0 lets
+round decimals of more than 15 digits, where `from_json` is exact. That way still has a row, without a goal. What stays
+unequal is to our disadvantage: by hand DuckDB may take all memory, keeps no record's number and syncs no file.
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.peers import books as peer  # noqa: E402
 from benchmarks.peers import invoices  # noqa: E402
 
 if TYPE_CHECKING:
@@ -45,6 +51,7 @@ MOST_OF_BY_HAND = 1.2
 MOST_FOR_CHANGES = 12
 MOST_FOR_9900 = 41
 MOST_OVER_IDLE = 250.0  # MB
+BY_HAND = "flatten-by-hand"
 INTERVAL, RATE = 0.55, 2.0
 LEAST_PACE = 0.97
 
@@ -71,13 +78,40 @@ class Peers:
         self.environment = {**os.environ, **own, "PYTHONPATH": str(ROOT)}
 
     def __call__(self, *arguments: object) -> dict[str, Any]:
-        command = [sys.executable, "-m", "benchmarks.peers.books", *map(str, arguments)]
+        start = [__file__] if arguments[0] == BY_HAND else ["-m", "benchmarks.peers.books"]
+        command = [sys.executable, *start, *map(str, arguments)]
         done = subprocess.run(command, env=self.environment, stdout=subprocess.PIPE, check=True, text=True, cwd=ROOT)
         said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return said
 
 
 # --- flattening ---
+
+
+def flatten_by_hand(folder: Path) -> Callable[[], str]:
+    """The bodies by SQL by hand, with typed columns: the same input as ours, the files of `direct`."""
+    connection = peer._direct(folder)
+    columns = ", ".join(f"{name} {kind}" for name, kind in peer.DIRECT.items())
+    [kind] = connection.sql(f"SELECT NULL::STRUCT({columns})").types
+    structure = json.dumps(_structure(kind))
+    bodies = folder / "raw_documents-000001.parquet"
+
+    def run() -> str:
+        read = f"SELECT unnest(from_json(raw, '{structure}')) FROM '{bodies}'"
+        connection.execute(f"CREATE TEMP TABLE read AS {read}")
+        for table, query in peer.DIRECT_TABLES.items():
+            path = folder / f"{table}-direct.parquet"
+            connection.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
+        return "direct"
+
+    return run
+
+
+def _structure(kind: Any) -> Any:
+    """A type of DuckDB's as `from_json` wants it."""
+    if kind.id == "struct":
+        return {name: _structure(of) for name, of in kind.children}
+    return [_structure(kind.children[0][1])] if kind.id == "list" else str(kind)
 
 
 def flattening(peers: Peers, folder: Path, quick: bool, normalize_rounds: int) -> list[bool]:
@@ -89,7 +123,8 @@ def flattening(peers: Peers, folder: Path, quick: bool, normalize_rounds: int) -
     names = {
         "ours": "lexoffice_nb: its statements",
         "rebuild": "lexoffice_nb: a part, with bodies",
-        "direct": "DuckDB by hand, typed columns",
+        BY_HAND: "DuckDB by hand, typed columns",
+        "direct": "DuckDB by hand, of lines of JSON",
         "normalize": "pandas.json_normalize",
     }
     said: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
@@ -112,7 +147,7 @@ def flattening(peers: Peers, folder: Path, quick: bool, normalize_rounds: int) -
     if normalize_rounds < ROUNDS:
         say(f"  json_normalize was run {normalize_rounds} x in full, the others {ROUNDS} x.")
     return [
-        goal(f"at most {MOST_OF_DIRECT} x DuckDB by hand", seconds["ours"] <= MOST_OF_DIRECT * seconds["direct"]),
+        goal(f"at most {MOST_OF_DIRECT} x DuckDB by hand", seconds["ours"] <= MOST_OF_DIRECT * seconds[BY_HAND]),
         goal(
             f"at least {LEAST_OF_NORMALIZE:.0f} x faster than json_normalize",
             seconds["normalize"] >= LEAST_OF_NORMALIZE * seconds["ours"],
@@ -320,7 +355,9 @@ def main(arguments: list[str] | None = None) -> list[bool]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["serve"]:
+    if sys.argv[1:2] == [BY_HAND]:
+        print(json.dumps(peer.timed(flatten_by_hand, Path(sys.argv[2]))), flush=True)
+    elif sys.argv[1:2] == ["serve"]:
         serve(Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
     else:
         main()

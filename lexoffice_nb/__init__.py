@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from lexoffice_nb import errors
+    from lexoffice_nb import errors, workshop
     from lexoffice_nb.books.books import Books
     from lexoffice_nb.notebook.sign_in import login
     from lexoffice_nb.oauth.login import LexofficeLogin
@@ -33,6 +33,7 @@ __all__ = [
     "load_ipython_extension",
     "login",
     "unload_ipython_extension",
+    "workshop",
 ]
 __version__ = "0.1.0"
 
@@ -45,13 +46,14 @@ _PLACES = {
     "TokenSet": "lexoffice_nb.oauth.tokens",
     "login": "lexoffice_nb.notebook.sign_in",
 }
+_MODULES = ("errors", "workshop")
 
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
         return getattr(importlib.import_module(_PLACES[name]), name)
-    if name == "errors":
-        return importlib.import_module("lexoffice_nb.errors")
+    if name in _MODULES:
+        return importlib.import_module(f"lexoffice_nb.{name}")
     raise AttributeError(f"module 'lexoffice_nb' has no attribute {name!r}")
 
 

@@ -16,6 +16,7 @@ from lexoffice_nb.texts import text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lexoffice_nb.errors import LexofficeError
     from lexoffice_nb.progress import Progress
 
 
@@ -119,7 +120,7 @@ def _sync(chosen: argparse.Namespace) -> int:
         with _progress_line():
             run = books.sync(full=chosen.full, payments=chosen.payments or None, wait=True)
     except LexofficeError as error:
-        sys.stderr.write(f"{error.what()}\n→ {error.next()}\n")
+        sys.stderr.write("{}\n→ {}\n".format(*_told(error, chosen)))
         return 1
     except KeyboardInterrupt:
         sys.stderr.write(text("cli.sync.stopped") + "\n")
@@ -129,6 +130,17 @@ def _sync(chosen: argparse.Namespace) -> int:
         return 1
     sys.stdout.write(f"{run!r}\n")
     return 0
+
+
+def _told(error: LexofficeError, chosen: argparse.Namespace) -> tuple[str, str]:
+    """What went wrong, and what to do now; of a profile that nobody knows, its name, which may have been mistyped."""
+    from lexoffice_nb.texts import from_server
+
+    if error.code != "signed_out_no_person" or chosen.profile == "default":
+        return error.what(), error.next()
+    provider = chosen.provider or os.environ.get("LEXOFFICE_PROVIDER") or "sandbox"
+    named = {"profile": from_server(chosen.profile, 40), "provider": from_server(provider, 40)}
+    return text("cli.sync.profile", **named), text("cli.sync.profile.next", **named)
 
 
 @contextlib.contextmanager

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -39,8 +39,9 @@ from lexoffice_nb.oauth.token_store import (
 from lexoffice_nb.oauth.tokens import Secret, TokenSet
 from lexoffice_nb.oauth.transport import Origin, is_allowed
 from lexoffice_nb.oauth.userinfo import userinfo
-from lexoffice_nb.receipt import Receipt
+from lexoffice_nb.receipt import Receipt, provider_title
 from lexoffice_nb.texts import current_language, from_server
+from lexoffice_nb.xray.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from lexoffice_nb.oauth.login import LexofficeLogin
     from lexoffice_nb.oauth.provider import Provider
     from lexoffice_nb.oauth.token_store import StoreName
+    from lexoffice_nb.oauth.trace import Recorder
 
 LONGEST_KEY = 4096
 _sessions: weakref.WeakSet[LexofficeSession] = weakref.WeakSet()
@@ -65,6 +67,7 @@ class SignedIn:
     asked: tuple[str, ...] = ()
     kind: str = "oauth"
     profile: str = DEFAULT_PROFILE
+    recorder: Recorder | None = field(default=None, compare=False, repr=False)  # where it was signed in here
 
     @property
     def who(self) -> str:
@@ -208,9 +211,14 @@ class LexofficeSession(ApiSession):
         profile = check_profile(profile)
         source = TokenSource()
         source.adopt(attempt, AccountName.of(attempt.provider, profile))
-        account = self._account_of(source, attempt.provider)
+        recorder = attempt.endpoint.recorder
+        account = self._account_of(source, attempt.provider, recorder)
         source.describe(account)
-        return SignedIn(source, attempt.provider, attempt.client_id, account, attempt.scopes, profile=profile)
+        if recorder:
+            recorder.finish()
+        return SignedIn(
+            source, attempt.provider, attempt.client_id, account, attempt.scopes, profile=profile, recorder=recorder
+        )
 
     def signed_in_by_key(self, key: Secret, provider: Provider, profile: str = DEFAULT_PROFILE) -> SignedIn:
         """Gives the account of an API key, if the API says that it is good; without using it yet.
@@ -370,11 +378,13 @@ class LexofficeSession(ApiSession):
         probe.proxies, probe.verify, probe.cert = self.proxies, self.verify, self.cert
         return probe
 
-    def _account_of(self, source: TokenSource, provider: Provider) -> Account:
+    def _account_of(self, source: TokenSource, provider: Provider, recorder: Recorder | None) -> Account:
         """Asks whose account it is: the API, then, if no name has come, userinfo. No sign-in fails because of it."""
         answer: Any = {}
         claims = source.tokens.claims
-        with suppress(ApiError, LoginError), self._probe(source, provider) as probe:
+        asked = f"{provider.api_base}/v1/profile", source.tokens.access_token
+        recorded = recorder.api_call("profile", *asked) if recorder else nullcontext()
+        with suppress(ApiError, LoginError), self._probe(source, provider) as probe, recorded:
             answer = probe.read_briefly("/v1/profile")
         account = _account(answer, claims)
         if not account.person and claims:
@@ -562,6 +572,31 @@ class LexofficeSession(ApiSession):
             remembered_until=kept.remembered_until if kept else None,
         )
 
+    def trace(self) -> Trace:
+        """The X-ray of this sign-in: each step that it took, as a diagram, a table and files; without any secret.
+
+            lexoffice.trace()                        # a sequence diagram in a notebook, a table in a terminal
+            lexoffice.trace().steps                  # `lexoffice_nb.oauth.trace.Step`s, in the order of time
+            lexoffice.trace().to_html("login.html")  # one page that needs nothing else
+            lexoffice.trace().to_har("login.har")    # for the network tools of browsers
+
+        It is as of now, and there after the log-out as well: renewals and revocations that come later are in the next
+        one. Secrets were replaced by what they are and how long they are when each step was recorded.
+
+        Raises:
+            SignedOut: `trace_none` if nobody signed in here: the account was remembered, or is one of an API key.
+        """
+        mine = self._signed_in
+        if mine is None or mine.recorder is None:
+            raise SignedOut("trace_none")
+        title = provider_title(mine.provider.name, mine.provider.title, shipped=mine.provider.shipped)
+        return Trace(
+            steps=mine.recorder.steps(),
+            provider=from_server(title, 60),
+            who=mine.who,
+            left_out=mine.recorder.left_out,
+        )
+
     def __repr__(self) -> str:
         return self.receipt().line()
 
@@ -593,7 +628,8 @@ def _userinfo(source: TokenSource, token: Secret) -> Mapping[str, Any]:
     if sign_in.endpoint is None:
         raise UserinfoError("userinfo_none")
     provider, client_id = sign_in.endpoint.provider, sign_in.endpoint.client_id
-    return userinfo(provider, sign_in.keys, client_id, token, subject if isinstance(subject, str) else "")
+    subject, recorder = subject if isinstance(subject, str) else "", sign_in.endpoint.recorder
+    return userinfo(provider, sign_in.keys, client_id, token, subject, recorder)
 
 
 def _check_form(key: Secret) -> None:

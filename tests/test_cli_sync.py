@@ -108,6 +108,26 @@ def test_nobody_signed_in_is_said_in_two_lines_and_nobody_is_asked(environment: 
     assert lines[1].startswith("→ ")
 
 
+@pytest.mark.usefixtures("box")
+@pytest.mark.parametrize(
+    ("locale", "what", "then"),
+    [
+        ("C", "nobody is remembered as profile kanzlei-a at the provider sandbox", "tick on the card"),
+        ("de_DE.UTF-8", "niemand als Profil kanzlei-a beim Anbieter sandbox gemerkt", "Haken zum Merken"),
+    ],
+)
+def test_a_profile_that_nobody_knows_is_named_with_how_to_remember_it(
+    environment: dict[str, str], locale: str, what: str, then: str
+) -> None:
+    del environment["LEXOFFICE_API_KEY"]
+    done = sync({**environment, "LC_ALL": locale}, "--profile", "kanzlei-a")
+    lines = done.stderr.splitlines()
+    assert (done.returncode, done.stdout, len(lines)) == (1, "", 2)
+    assert what in lines[0]
+    assert "%lexoffice_login --provider sandbox --profile kanzlei-a" in lines[1]
+    assert then in lines[1]
+
+
 def test_payments_are_read_when_they_are_asked_for(environment: dict[str, str], box: Sandbox) -> None:
     assert sync(environment, "--payments").returncode == 0
     assert any(path.startswith("/v1/payments/") for path in fetched(box))
@@ -183,7 +203,7 @@ def test_it_speaks_german(environment: dict[str, str], box: Sandbox) -> None:
         _, said = run.communicate(timeout=SECONDS)
     assert (run.returncode, said) == (
         130,
-        "Abgebrochen. Was da ist, bleibt, und der nächste Abgleich geht hier weiter.\n",
+        "Beendet. Was da ist, bleibt, und der nächste Abgleich geht hier weiter.\n",
     )
 
 

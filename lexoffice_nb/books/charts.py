@@ -1,7 +1,8 @@
 """Paints a drawing: with plotly for a notebook, and with matplotlib as SVG for GitHub and for exports of a notebook.
 
-Neither knows whether the page is light or dark: the ground is transparent, the greys stand out from both alike (4.3 : 1
-from white and from JupyterLab's dark), the colours at least 3 : 1. Nothing is fetched from anywhere.
+The first one takes its text colours from the page that it stands in, as the tables do; the second one has a ground of
+its own, light or dark as the reader prefers. So text has 4.5 : 1 and more (WCAG 2.2, 1.4.3) in each theme. Bars have
+at least 3 : 1 on light and dark ground. Nothing is fetched from anywhere.
 """
 
 from __future__ import annotations
@@ -26,18 +27,35 @@ if TYPE_CHECKING:
 
 PLOTLY = "application/vnd.plotly.v1+json"
 SVG = "image/svg+xml"
-GREY = "#797979"
+GREY = "#797979"  # of lines; as far from white as from JupyterLab's dark
 FAINT = "#80808040"
 BLUE = "#3b82c4"
 RED = "#d1495b"
-# Of series: from calm to urgent, so that they also suit the age of what is owed.
+# Of series that have nothing to do with each other.
 COLOURS = ("#3b82c4", "#2a9187", "#a87d00", "#cf6a2c", "#c8415a", "#8b6fb5")
+# Of ages: one ramp from calm to urgent.
+AGES = ("#4f8cc0", "#8d86b0", "#b3778f", "#cb5c6c", "#d8343f")
+# Text of the still picture on its own ground: light, and dark for who prefers that.
+GROUND, INK, NOTE = ("#ffffff", "#111111"), ("#333333", "#dddddd"), ("#8f4700", "#ffb366")
+# Text of plotly: the front end's own colour. There is none where JupyterLab makes an image of it for the file: then a
+# grey that has 4.5 : 1 on white, and on JupyterLab's dark as much as one that has that can.
+TEXT = "#767676"
+_PAGE = f"var(--jp-ui-font-color1,var(--vscode-editor-foreground,{TEXT}))"
+_INKED = f"<span style='color:{_PAGE}'>"
+_NOTED = f"<span style='color:color-mix(in srgb,{_PAGE} 45%,#e07b00)'>"
+_END = "</span>"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 _SVG_FONT = _FONT.replace("'", "")
 # In what matplotlib writes: a name from outside cannot begin a tag.
 _FAMILY = re.compile(r"(<text style=\"[^\"]*?)'DejaVu Sans'[^;\"]*")
+# What a reader who does not take this finds is the light picture, whole.
+_DARK = (
+    f"@media (prefers-color-scheme: dark) {{ .lxo-ground {{ fill: {GROUND[1]} }} "
+    f".lxo-ink {{ fill: {INK[1]} !important }} .lxo-note {{ fill: {NOTE[1]} !important }} }}"
+)
 _ROOM = 0.2
 _HEIGHT = 400
+_LINE_HEIGHT = 17
 _ROW_HEIGHT = 30
 _DPI = 72
 _WIDTH = 760
@@ -52,7 +70,7 @@ class Picture:
 
     def __init__(self, drawn: Drawing) -> None:
         self._drawn = drawn
-        self.alt = f"{drawn.title}. {drawn.words}".removeprefix(". ")
+        self.alt = " ".join((f"{drawn.title}. {drawn.words}".removeprefix(". "), *drawn.notes))
 
     @cached_property
     def figure(self) -> Any:
@@ -99,10 +117,15 @@ def _colours(drawn: Drawing, number: int) -> list[str]:
     """Gives the colour of each bar: one for the series, another below zero where there is but one series."""
     values = drawn.series[number].values
     if len(drawn.series) > 1:
-        return [COLOURS[number % len(COLOURS)]] * len(values)
+        return [_series_colour(drawn, number)] * len(values)
     if drawn.is_age:
-        return [COLOURS[place % len(COLOURS)] for place in range(len(values))]
+        return [AGES[place % len(AGES)] for place in range(len(values))]
     return [RED if value is not None and value < 0 else BLUE for value in values]
+
+
+def _series_colour(drawn: Drawing, number: int) -> str:
+    palette = AGES if drawn.is_age else COLOURS
+    return palette[number % len(palette)]
 
 
 def _range(drawn: Drawing) -> tuple[float, float]:
@@ -123,18 +146,28 @@ def _float(value: Decimal | None) -> float | None:
 # --- plotly -----------------------------------------------------------------------------------------------------------
 
 # JupyterLab fits the width by itself; what plotly fits, when a window or the theme changes, loses its height there.
-_CONFIG = {"responsive": False, "displaylogo": False, "showLink": False, "plotlyServerURL": ""}
+# Its toolbar and its tips are English, lie over the title, and have a button that leads to its maker's server.
+_CONFIG = {
+    "responsive": False,
+    "displayModeBar": False,
+    "displaylogo": False,
+    "showTips": False,
+    "showLink": False,
+    "plotlyServerURL": "",
+}
 
 
 def _plotly(drawn: Drawing) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     data = [_trace(drawn, number) for number in range(len(drawn.series))]
-    small = {"color": GREY, "size": 12}
+    small = {"color": TEXT, "size": 12}
     suffix = formats.NO_BREAK + drawn.unit if drawn.unit else ""
+    beneath = "<br>".join(_coloured(line, is_note=is_note) for line, is_note in drawn.beneath)
     low, high = _range(drawn)
     figures = {
         "range": [low, high],
         "tickformat": ",~f" if high - low >= 10 else ",.2~f",  # cents where there are no thousands
-        "ticksuffix": suffix,
+        "tickprefix": _INKED,
+        "ticksuffix": suffix + _END,
         "gridcolor": FAINT,
         "zeroline": True,
         "zerolinecolor": GREY,
@@ -146,7 +179,7 @@ def _plotly(drawn: Drawing) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         "type": "category",
         "tickmode": "array",
         "tickvals": [place for place, _ in drawn.ticks],
-        "ticktext": [_literal(words) for _, words in drawn.ticks],
+        "ticktext": [_coloured(words) for _, words in drawn.ticks],
         "showgrid": False,
         "zeroline": False,
         "automargin": True,
@@ -160,8 +193,8 @@ def _plotly(drawn: Drawing) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     legend = 26 if len(data) > 1 else 0
     layout: dict[str, Any] = {
         "title": {
-            "text": f"<b>{_literal(drawn.title)}</b>",
-            "subtitle": {"text": _literal(drawn.words), "font": small},
+            "text": f"<b>{_coloured(drawn.title)}</b>",
+            "subtitle": {"text": beneath, "font": small},
             "x": 0,
             "xref": "container",
             "xanchor": "left",
@@ -169,19 +202,21 @@ def _plotly(drawn: Drawing) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             "y": 1,
             "yref": "container",
             "yanchor": "top",
-            "font": {"color": GREY, "size": 16},
+            "font": {"color": TEXT, "size": 16},
         },
-        "font": {"family": _FONT, "color": GREY, "size": 12},
+        "font": {"family": _FONT, "color": TEXT, "size": 12},
         "separators": ",." if drawn.language == "de" else ".,",
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "height": _height(drawn),
-        "margin": {"l": 12, "r": 16, "t": 76 + legend, "b": 16 if drawn.is_lying else 44},
+        "margin": {"l": 12, "r": 16, "t": 76 + legend + _more(drawn), "b": 16 if drawn.is_lying else 44},
         "barmode": "relative",
         "showlegend": len(data) > 1,
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "traceorder": "normal"},
         "hoverlabel": {"bgcolor": "#333333", "bordercolor": "#333333", "font": {"color": "#ffffff", "family": _FONT}},
         "hovermode": "closest",
+        # Without the toolbar only a double click leads back from a part of the picture: where it is easy to find.
+        "dragmode": "zoom" if drawn.kind == "line" else False,
         "xaxis": figures if drawn.is_lying else labels,
         "yaxis": labels if drawn.is_lying else figures,
         "template": {},
@@ -195,7 +230,7 @@ def _trace(drawn: Drawing, number: int) -> dict[str, Any]:
     values = [_float(value) for value in series.values]
     name = f"{_literal(series.name)}<br>" if len(drawn.series) > 1 else ""
     trace: dict[str, Any] = {
-        "name": _literal(series.name),
+        "name": _coloured(series.name),
         # Places, not names: two customers may have the same one, and a name may look like a number.
         "x": values if drawn.is_lying else places,
         "y": places if drawn.is_lying else values,
@@ -219,25 +254,36 @@ def _trace(drawn: Drawing, number: int) -> dict[str, Any]:
     }
     if drawn.is_lying and len(drawn.series) == 1:
         trace |= {
-            "text": [_literal(words) for words in series.brief],
+            "text": [_coloured(words) for words in series.brief],
             "textposition": "outside",
-            "textfont": {"color": GREY, "size": 12},
+            "textfont": {"color": TEXT, "size": 12},
             "cliponaxis": False,
         }
     return trace
 
 
 def _line_colour(drawn: Drawing, number: int) -> str:
-    return COLOURS[number % len(COLOURS)] if len(drawn.series) > 1 else BLUE
+    return _series_colour(drawn, number) if len(drawn.series) > 1 else BLUE
 
 
 def _literal(words: str) -> str:
     """Text for plotly, which takes markup, links and formulas between dollar signs: here all of it is but text."""
-    return escape(words).replace("$", "&#36;").replace("{", "&#123;").replace("\n", "<br>")
+    # A quote is left as it is: plotly knows no name for it, and would show that of HTML.
+    return escape(words, quote=False).replace("$", "&#36;").replace("{", "&#123;").replace("\n", "<br>")
+
+
+def _coloured(words: str, *, is_note: bool = False) -> str:
+    """The same in the colour of the page's text, or of what is to be minded."""
+    return (_NOTED if is_note else _INKED) + _literal(words) + _END
+
+
+def _more(drawn: Drawing) -> int:
+    """Pixels for the lines beneath the title that most pictures do not have."""
+    return _LINE_HEIGHT * (len(drawn.beneath) - 1)
 
 
 def _height(drawn: Drawing) -> int:
-    return 110 + _ROW_HEIGHT * len(drawn.labels) if drawn.is_lying else _HEIGHT
+    return (110 + _ROW_HEIGHT * len(drawn.labels) if drawn.is_lying else _HEIGHT) + _more(drawn)
 
 
 # --- matplotlib -------------------------------------------------------------------------------------------------------
@@ -275,12 +321,16 @@ def _paint(drawn: Drawing, figure: Any, height: int) -> None:
     legend = 26 if len(drawn.series) > 1 else 0
     left = max(0.03, widest * 7.2 / _WIDTH + 0.02) if drawn.is_lying else 0.12
     bottom = 20 if drawn.is_lying else 48
-    axes = figure.add_axes((left, bottom / height, 0.98 - left, (height - bottom - 70 - legend) / height))
+    top = 70 + legend + _more(drawn)
+    axes = figure.add_axes((left, bottom / height, 0.98 - left, (height - bottom - top) / height))
     _bars(drawn, axes)
     _axes(drawn, axes)
-    plain = {"parse_math": False, "color": GREY, "ha": "left", "va": "top"}
-    figure.text(0.015, 1 - 8 / height, drawn.title, fontsize=16, fontweight="bold", **plain)
-    figure.text(0.015, 1 - 36 / height, drawn.words, fontsize=12, **plain)
+    plain = {"parse_math": False, "ha": "left", "va": "top"}
+    figure.text(0.015, 1 - 8 / height, drawn.title, fontsize=16, fontweight="bold", color=INK[0], **plain)
+    for number, (line, is_note) in enumerate(drawn.beneath):
+        from_top = 36 + _LINE_HEIGHT * number
+        colour = NOTE[0] if is_note else INK[0]
+        figure.text(0.015, 1 - from_top / height, line, fontsize=12, color=colour, **plain)
     if legend:
         _legend(drawn, figure, height)
 
@@ -310,11 +360,15 @@ def _bars(drawn: Drawing, axes: Any) -> None:
 def _axes(drawn: Drawing, axes: Any) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.tick_params(colors=GREY, length=0, pad=6)
+    axes.tick_params(colors=INK[0], length=0, pad=6)
     figures, labels = (axes.xaxis, axes.yaxis) if drawn.is_lying else (axes.yaxis, axes.xaxis)
     low, high = _range(drawn)
     places, words = [place for place, _ in drawn.ticks], [words for _, words in drawn.ticks]
     labels.set_ticks(places, words, parse_math=False)
+    if not drawn.is_lying:
+        for label in labels.get_ticklabels():  # all on one line, also those with dots above
+            label.set_va("baseline")
+        labels.set_tick_params(pad=18)
     ends = (-0.6, len(drawn.labels) - 0.4)
     if drawn.is_lying:
         axes.set(xlim=(low, high), ylim=ends[::-1])
@@ -342,7 +396,7 @@ def _beside(drawn: Drawing, axes: Any, gap: float) -> None:
                 words,
                 ha=side,
                 va="center_baseline",
-                color=GREY,
+                color=INK[0],
                 parse_math=False,
             )
 
@@ -355,15 +409,15 @@ def _tick(drawn: Drawing, value: float) -> str:
 
 def _legend(drawn: Drawing, figure: Any, height: int) -> None:
     patch = needs("matplotlib.patches", "plot()", "plots").Patch
-    patches = [patch(color=COLOURS[n % len(COLOURS)]) for n in range(len(drawn.series))]
+    patches = [patch(color=_series_colour(drawn, n)) for n in range(len(drawn.series))]
     legend = figure.legend(
         patches,
         [series.name for series in drawn.series],
         loc="upper left",
-        bbox_to_anchor=(0.005, 1 - 56 / height),
+        bbox_to_anchor=(0.005, 1 - (56 + _more(drawn)) / height),
         ncols=len(patches),
         frameon=False,
-        labelcolor=GREY,
+        labelcolor=INK[0],
         handlelength=1,
         handleheight=1,
         columnspacing=1.4,
@@ -379,5 +433,8 @@ def _described(svg: str, title: str, alt: str) -> str:
     head = re.sub(r' (?:width|height)="[^"]*"', "", svg[start:end])
     size = f' style="width:100%;max-width:{_WIDTH}px;height:auto"'
     named = f' role="img" aria-label="{escape(alt, quote=True)}"'
-    body = _FAMILY.sub(lambda match: f"{match[1]}{_SVG_FONT}", svg[end:])
-    return f"{head}{size}{named}>\n<title>{escape(title)}</title>{body[1:]}"
+    body = _FAMILY.sub(lambda match: f"{match[1]}{_SVG_FONT}", svg[end + 1 :])
+    for name, colour in (("ink", INK[0]), ("note", NOTE[0])):
+        body = re.sub(rf'<text (?=style="[^"]*fill: {colour})', f'<text class="lxo-{name}" ', body)
+    ground = f'<rect class="lxo-ground" width="100%" height="100%" fill="{GROUND[0]}"/>'
+    return f"{head}{size}{named}>\n<title>{escape(title)}</title>\n<style>{_DARK}</style>\n{ground}{body}"

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from lexoffice_nb.books.report import Column, Report
 
+# As a letter, not as a coloured picture; it says without a colour what the colour says.
+WARNING = "\N{WARNING SIGN}\N{VARIATION SELECTOR-15}"
 PICTURES = ("bar", "barh", "line", "stacked")
 # More than these are added up in one: nobody reads sixty bars of names.
 MOST_NAMES = 20
@@ -31,6 +35,13 @@ _MOST_GAPS = 600
 _SHORT = 14
 _WIDE_TICK = 8
 _AGES = frozenset({"late", "age"})
+# Columns of amounts by how long they are due, from calm to urgent.
+AGE_COLUMNS = ("not_due", "days_1_30", "days_31_60", "days_61_90", "days_over_90")
+# What a picture of such rows is about, where it is not the first column of money.
+_ABOUT = {"tax_rate": "tax"}
+# Characters of a line beneath the title; nothing wraps there by itself.
+_LINE = 100
+_LONGEST_NOTE = 300
 _FEWEST_PARTS = 2
 _WHOLE_FROM = 1000
 _FEW = 8
@@ -62,7 +73,8 @@ class Drawing:
         ticks: place and text of the labels that an axis has room for, perhaps in two lines.
         series: one or more.
         unit: what stands behind a figure, such as €.
-        is_age: whether each label is an age of its own, which has a colour.
+        is_age: whether each label, or each of several series, is an age, which has a colour.
+        notes: what a reader must know to judge the figures.
         language: en or de.
     """
 
@@ -75,7 +87,14 @@ class Drawing:
     series: list[Series]
     unit: str
     is_age: bool = False
+    notes: tuple[str, ...] = ()
     language: str = field(default_factory=lambda: text("language"))
+
+    @property
+    def beneath(self) -> list[tuple[str, bool]]:
+        """The lines beneath the title, and whether each is of a note."""
+        words = [(line, False) for line in textwrap.wrap(self.words, _LINE)]
+        return words + [(line, True) for note in self.notes for line in textwrap.wrap(f"{WARNING} {note}", _LINE)]
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -113,8 +132,13 @@ def drawing(report: Report, kind: str | None = None, column: str | None = None) 
         for c in report.columns
         if c not in money and c.kind not in ("money", "count", "number") and c.name != "currency"
     ]
-    label = next(iter([c for c in labels if c.kind in (*formats.PERIODS, "date")] or labels), None)
-    return _Maker(report, chosen, label, [c for c in labels if c is not label], kind).make()
+    periods = [c for c in labels if c.kind in (*formats.PERIODS, "date")]
+    # A rate of tax may be what rows are about; beside a name a percentage is but a figure.
+    names = [c for c in labels if c.kind != "percent"]
+    label = next(iter(periods or names or labels), None)
+    if column is None and label is not None:
+        chosen = [c for c in chosen if c.name == _ABOUT.get(label.name)] or chosen
+    return _Maker(report, chosen, label, [c for c in names if c is not label], kind).make()
 
 
 class _Maker:
@@ -126,16 +150,29 @@ class _Maker:
         self.label = label
         self.others = others
         self.asked = kind
-        # A second column of labels splits the bars of the first one, where that has the same in several rows.
-        named = [column for column in others if column.name != "id" and not column.name.endswith("_id")]
-        repeats = label is not None and len(set(map(str, report[label.name]))) < len(report)
-        self.split = named[0] if named and repeats else None
+        self.split = next((each for each in others if self._splits(each)), None)
         # Two customers of one name stay two.
         self.is_row = label is None or (self.split is None and label.kind not in (*formats.PERIODS, "date"))
         currencies = {report.currency_of(row) for row in report} if money[0].kind == "money" else {None}
         if len(currencies) > 1:
             raise BooksError("report_currencies", currencies=from_server(", ".join(sorted(map(str, currencies))), 60))
         self.currency = currencies.pop()
+
+    def _splits(self, other: Column) -> bool:
+        """Whether a second column of labels splits the bars of the first one, which has the same in several rows.
+
+        Over time any name does. Names are split by names only where both make a table: one figure for each pair, and
+        most of the first ones in several rows. What tells some rows of one name apart does not make one.
+        """
+        if self.label is None or other.name == "id" or other.name.endswith("_id"):
+            return False
+        pairs = [(str(row.get(self.label.name)), str(row.get(other.name))) for row in self.report]
+        if len({name for name, _ in pairs}) == len(pairs):
+            return False
+        if self.label.kind in (*formats.PERIODS, "date"):
+            return True
+        times = Counter(name for name, _ in pairs)
+        return len(set(pairs)) == len(pairs) and 2 * sum(each > 1 for each in times.values()) > len(times)
 
     def make(self) -> Drawing:
         keys = self._keys()
@@ -151,12 +188,22 @@ class _Maker:
             Series(name, values, [self._shown(value) for value in values], [self._brief(value) for value in values])
             for name, values in self._few_series(table).items()
         ]
-        title = from_server(self.report.title, 100)
         return Drawing(
-            kind, is_lying, title, self._words(names, series), names, ticks, series, self._unit(), self._is_age()
+            kind=kind,
+            is_lying=is_lying,
+            title=from_server(self.report.title, 100),
+            words=self._words(names, series),
+            labels=names,
+            ticks=ticks,
+            series=series,
+            unit=self._unit(),
+            is_age=self._is_age(len(series)),
+            notes=tuple(from_server(note, _LONGEST_NOTE) for note in self.report.notes),
         )
 
-    def _is_age(self) -> bool:
+    def _is_age(self, series: int) -> bool:
+        if series > 1:
+            return self.split is None and self.figures[0].name in AGE_COLUMNS
         return self.label is not None and self.label.name in _AGES
 
     # --- rows and columns ---------------------------------------------------------------------------------------------
@@ -182,7 +229,7 @@ class _Maker:
             if place is None:
                 continue
             for column in figures:
-                name = column.heading() if split is None else self.report.shown(row, split)
+                name = _heading(column) if split is None else self.report.shown(row, split)
                 values = table.setdefault(from_server(name, LONGEST_NAME), [None] * len(keys))
                 figure = formats.exact(row.get(column.name))
                 if figure is not None:
@@ -276,6 +323,11 @@ class _Maker:
             high=self._shown(high),
             high_name=high_name,
         )
+
+
+def _heading(column: Column) -> str:
+    """What a series is called. Above a column of a table there may be no room for the word "days"; here there is."""
+    return text(f"report.column.{column.name}") if column.name in AGE_COLUMNS else column.heading()
 
 
 def _parts(report: Report, money: Sequence[Column]) -> list[Column]:

@@ -32,12 +32,32 @@ _MOST_PLACES = 18
 # So many rows go to DuckDB in one statement.
 _CHUNK = 10_000
 _EXTRAS = {"pandas": "plots", "polars": "files", "pyarrow": "files", "openpyxl": "files"}
-_DIALECTS = {"de": (";", ",", "%d.%m.%Y"), "en": (",", ".", "%Y-%m-%d")}
-# What begins a formula; the wide forms are folded to these by some spreadsheets in East Asia.
-_FORMULA = "=+\\-@＝＋－＠"
-_BEGINS_FORMULA = re.compile(rf"[\t\r]|\s*[{_FORMULA}]")
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    delimiter: str
+    point: str
+    day: str
+    # As spreadsheets of that language write, and so understand, them.
+    true: str
+    false: str
+
+
+_DIALECTS = {
+    "de": _Dialect(";", ",", "%d.%m.%Y", "WAHR", "FALSCH"),
+    "en": _Dialect(",", ".", "%Y-%m-%d", "TRUE", "FALSE"),
+}
+# What begins a formula; the wide and the small forms are folded to these by some spreadsheets in East Asia.
+_FORMULA = "=+\\-@＝＋－＠﹦﹢﹣﹫"
+# Nobody sees these, and a program may leave them out before it looks what the text begins with.
+_UNSEEN = (
+    r"\s\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff"
+)
+_BEGINS_FORMULA = re.compile(rf"[\t\r]|[{_UNSEEN}]*[{_FORMULA}]")
 # A spreadsheet set to another country splits a line elsewhere, and what follows there begins a cell of its own.
-_HIDDEN_FORMULA = re.compile(rf"([;,\t\r\n][\s\"']*)(?=[{_FORMULA}])")
+_HIDDEN_FORMULA = re.compile(rf"([;,\t\r\n][{_UNSEEN}\"']*)(?=[{_FORMULA}])")
 _NO_TEXT_OF_EXCEL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _NO_TITLE_OF_EXCEL = re.compile(r"[\\/*?:\[\]\x00-\x1f\x7f]")
 _LONGEST_CELL = 32_767
@@ -207,32 +227,39 @@ def to_csv(report: Report, path: str | Path, dialect: str, *, overwrite: bool) -
     """See `Report.to_csv`."""
     if dialect not in _DIALECTS:
         raise BooksError("report_dialect", dialect=from_server(dialect, 20))
-    delimiter, point, form = _DIALECTS[dialect]
+    form = _DIALECTS[dialect]
 
     def write(aside: Path) -> None:
         with aside.open("w", encoding="utf-8-sig", errors="replace", newline="") as file:
-            written = csv.writer(file, delimiter=delimiter, lineterminator="\r\n")
-            written.writerow([neutral(column.heading(dialect)) for column in report.columns])
+            written = csv.writer(file, delimiter=form.delimiter, lineterminator="\r\n")
+            written.writerow([neutral(_heading(column, dialect)) for column in report.columns])
             for row in report:
-                written.writerow([_field(row.get(column.name), column.kind, point, form) for column in report.columns])
+                written.writerow([_field(row.get(column.name), column.kind, form) for column in report.columns])
 
     return _aside(path, write, overwrite=overwrite)
 
 
-def _field(value: Any, kind: str, point: str, form: str) -> str:
+def _heading(column: Column, language: str) -> str:
+    heading = column.heading(language)
+    return f"{heading} (%)" if column.kind == "percent" else heading
+
+
+def _field(value: Any, kind: str, form: _Dialect) -> str:
     if value is None:
         return ""
     if isinstance(value, Decimal) and value.is_finite():
         places = max(_places(value), _CENTS if kind == "money" else 0)
-        return f"{value:.{places}f}".replace(".", point)
-    if isinstance(value, (bool, int)):
+        return f"{value:.{places}f}".replace(".", form.point)
+    if isinstance(value, bool):
+        return form.true if value else form.false
+    if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
-        return repr(value).replace(".", point)
+        return repr(value).replace(".", form.point)
     if isinstance(value, datetime):
         return value.isoformat(" ")
     if isinstance(value, date):
-        return _day(value, kind, form)
+        return _day(value, kind, form.day)
     return neutral(str(value))
 
 
@@ -247,8 +274,10 @@ def _day(value: date, kind: str, form: str) -> str:
 def neutral(words: str) -> str:
     """Puts an apostrophe before text that a spreadsheet would take for a formula, and before one hidden behind a comma.
 
-    A CSV file says nothing of types: `=HYPERLINK(…)` as a customer's name would be run by who opens it.
+    A CSV file says nothing of types: `=HYPERLINK(…)` as a customer's name would be run by who opens it. Control
+    characters become blanks: at NUL some programs end a file.
     """
+    words = _NO_TEXT_OF_EXCEL.sub(" ", words)
     words = _HIDDEN_FORMULA.sub(r"\1'", words)
     return f"'{words}" if _BEGINS_FORMULA.match(words) else words
 

@@ -21,6 +21,7 @@ _CENTS = 2
 _SYMBOLS = {"EUR": "€"}
 _CURRENCY = re.compile("[A-Z]{3}")
 _MARKS = {True: "✓", False: "✗"}
+NOTHING = "–"
 
 
 def shown(value: Any, kind: str = "text", currency: str | None = None, language: str | None = None) -> str:
@@ -45,7 +46,7 @@ def shown(value: Any, kind: str = "text", currency: str | None = None, language:
         return local.strftime(text("date_and_time" if (local.hour, local.minute) != (0, 0) else "date", language))
     if isinstance(value, date):
         return day(value, language)
-    return decimal(value, language) if isinstance(value, Decimal) else str(value)
+    return _in_cents(value, language) if isinstance(value, Decimal) else str(value)
 
 
 def exact(value: Any) -> Decimal | None:
@@ -60,8 +61,13 @@ def _figure(value: Decimal, kind: str, currency: str | None, language: str | Non
     if kind == "money":
         return decimal(value, language, _CENTS) + (NO_BREAK + symbol(currency) if currency else "")
     if kind == "percent":
-        return f"{decimal(value, language)}{NO_BREAK}%"
-    return decimal(value, language)
+        return f"{_in_cents(value, language)}{NO_BREAK}%"
+    return _in_cents(value, language)
+
+
+def _in_cents(value: Decimal, language: str | None) -> str:
+    """Keeps the two places of what has two, as DECIMAL(18,2) of SQL has: 119.70 beside 119.75."""
+    return decimal(value, language, _CENTS if value.as_tuple().exponent == -_CENTS else 0)
 
 
 def decimal(value: Decimal, language: str | None = None, places: int = 0) -> str:

@@ -3,7 +3,8 @@
 A part is some records of one source: a file with their bodies (`raw_documents-000012.parquet`) and one for each table
 that is made of them (`line_items-000012.parquet`). Each record has a number, n, that grows over all sources; of those
 with one id the highest counts. The manifest names the parts, and is replaced as one step: a file that it does not name
-is none of the books, so a writer can be killed at any instant, and a reader never sees half of a change.
+is none of the books, so a writer can be killed at any instant, and a reader never sees half of a change. It also has
+the size and the CRC-32 of each file: one that is not there, or is not like that, is damaged.
 """
 
 # ruff: noqa: S608 - this module writes SQL, of names in `schema` and of paths as literals
@@ -13,16 +14,21 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
+import stat
 import time
+import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lexoffice_nb.books import flatten, readers, schema
+from lexoffice_nb.books.journal import read as read_journal
 from lexoffice_nb.oauth import private_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
     import duckdb
 
@@ -34,6 +40,9 @@ _MANIFEST_LIMIT = 1 << 24
 _MERGED_AT = 32  # parts of one size become one, so that there are never many
 _RAW_ROWS = 2048  # bodies in a group; a writer and a reader hold some groups in memory, and each may be 10 MB
 _READERS_TIME = 60.0  # seconds in which a reader that has just read the manifest opens what it names
+_CHUNK = 1 << 20  # octets
+_TABLE = re.compile("[a-z_]+")
+_FILE = re.compile(r"[a-z_]+-[0-9]{6,}\.(parquet|jsonl)")
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class Part:
         records: how many.
         files: the size in octets of each of its files, by table; `raw_…` is the one with the bodies.
         tier: how often it was merged.
+        sums: the CRC-32 of each of its files, by table; the first version had none.
     """
 
     number: int
@@ -53,6 +63,7 @@ class Part:
     records: int
     files: Mapping[str, int]
     tier: int = 0
+    sums: Mapping[str, int] = field(default_factory=dict)
 
     def name(self, table: str) -> str:
         """Gives the name of one of its files."""
@@ -76,7 +87,7 @@ class Manifest:
         version: of the schema that the parts were written with.
         following: the number of the next record that becomes part of a part; a journal may be ahead.
         part: the number of the next part.
-        journal: the number of the journal.
+        journal: the number of the journal; 0 where nothing was ever stored.
         parts: the parts.
         left: names of files that are no more part of it, and when they ceased to be, in seconds since 1970.
         damaged: names of files that were set aside, and how many records they had.
@@ -85,7 +96,7 @@ class Manifest:
     version: int = schema.VERSION
     following: int = 1
     part: int = 1
-    journal: int = 1
+    journal: int = 0
     parts: tuple[Part, ...] = ()
     left: Mapping[str, float] = field(default_factory=dict)
     damaged: Mapping[str, int] = field(default_factory=dict)
@@ -106,19 +117,57 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         OSError: if it cannot be read.
         private_file.NotPrivateError: as `private_file.read`.
-        ValueError: if it is damaged.
+        ValueError: if it is damaged, or is not there while files are that it should name.
     """
     try:
         content = private_file.read(folder / MANIFEST, _MANIFEST_LIMIT)
     except FileNotFoundError:
-        return Manifest()
-    value = json.loads(content)
+        return _without_manifest(folder)
     try:
+        value = json.loads(content)
         if value["version"] > schema.VERSION:
             return Manifest(version=value["version"])
-        return Manifest(**{**value, "parts": tuple(Part(**part) for part in value["parts"])})
-    except (TypeError, KeyError) as error:
+        manifest = Manifest(**{**value, "parts": tuple(Part(**part) for part in value["parts"])})
+        if _is_sound(manifest):
+            return manifest
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError("no manifest") from error
+    raise ValueError("no manifest")
+
+
+def _without_manifest(folder: Path) -> Manifest:
+    """The first version wrote none before it had a part: all was in its first journal."""
+    first = Manifest(version=1, journal=1)
+    names = {path.name for path in folder.glob("*-*") if _FILE.fullmatch(path.name)} if folder.exists() else set()
+    if not names:
+        return Manifest()
+    found = read_journal(folder / first.journal_name, may_lack_its_first_line=True)
+    if names != {first.journal_name} or (found.is_begun and (found.entries or found.lost)):
+        raise ValueError("no manifest")
+    return Manifest() if found.is_begun else first
+
+
+def _is_sound(manifest: Manifest) -> bool:
+    """Tells whether all in it is of its type, and names lead nowhere else."""
+    return (
+        _are_counts(manifest.version, manifest.following, manifest.part, manifest.journal, *manifest.damaged.values())
+        and all(type(since) in (int, float) for since in manifest.left.values())
+        and all(_FILE.fullmatch(name.removeprefix("damaged-")) for name in (*manifest.left, *manifest.damaged))
+        and all(_is_sound_part(part) and part.number < manifest.part for part in manifest.parts)
+    )
+
+
+def _is_sound_part(part: Part) -> bool:
+    return (
+        part.source in (*SOURCES, REMOVED)
+        and _are_counts(part.number, part.records, part.tier, *part.files.values(), *part.sums.values())
+        and f"raw_{part.source}" in part.files
+        and all(_TABLE.fullmatch(table) for table in part.files)
+    )
+
+
+def _are_counts(*values: Any) -> bool:
+    return all(type(value) is int and value >= 0 for value in values)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -132,18 +181,48 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     private_file.write(folder / MANIFEST, json.dumps(value).encode("ascii"))
 
 
-def is_whole(folder: Path, part: Part, tables: Iterable[str] | None = None) -> bool:
-    """Tells whether the files of a part are there, with the size that they had, and begin and end as they should."""
+def is_whole(folder: Path, part: Part, tables: Iterable[str] | None = None, *, deep: bool = False) -> bool:
+    """Tells whether files of a part are there, with the size that they had, and begin and end as they should.
+
+    Args:
+        folder: of the parts.
+        part: the part.
+        tables: which of its files; all, where none are named.
+        deep: reads them, and compares their checksums, too.
+
+    Raises:
+        private_file.NotPrivateError: `kind`, `owner` or `mode`, if one is no file of this user alone.
+    """
     for table in part.files if tables is None else tables:
+        path = folder / part.name(table)
         try:
-            with (folder / part.name(table)).open("rb") as file:
+            _refuse_others(path)
+            with path.open("rb") as file:
                 head = file.read(4)
                 size = file.seek(-4, os.SEEK_END) + 4
                 if size != part.files[table] or head != b"PAR1" or file.read(4) != b"PAR1":
                     return False
+                if deep and part.sums and _sum(file) != part.sums.get(table):
+                    return False
         except OSError:
             return False
     return True
+
+
+def _refuse_others(path: Path) -> None:
+    """A pipe would be waited for, and a link followed. What is changed after this only its owner could have changed."""
+    state = path.lstat()
+    if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
+        raise private_file.NotPrivateError("kind")
+    private_file.check(state)
+
+
+def _sum(file: BinaryIO) -> int:
+    file.seek(0)
+    found = 0
+    while some := file.read(_CHUNK):
+        found = zlib.crc32(some, found)
+    return found
 
 
 def is_readable(connection: duckdb.DuckDBPyConnection, folder: Path, part: Part, tables: Iterable[str]) -> bool:
@@ -207,18 +286,21 @@ def _write(connection: duckdb.DuckDBPyConnection, folder: Path, part: Part, bodi
     source = part.source
     files = {f"raw_{source}": f"SELECT n, id, updated_at, raw, plain FROM {bodies}"}
     files |= {table: flatten.rows(table, parsed) for table in flatten.tables(source)}
-    sizes: dict[str, int] = {}
-    records = 0
+    written: dict[str, _File] = {}
     for table, query in files.items():
-        size, count = _write_file(connection, folder / part.name(table), query)
-        if not sizes:
-            records = count
-        if count or len(sizes) < 2:  # those with a row for each record are always there
-            sizes[table] = size
+        file = _write_file(connection, folder / part.name(table), query)
+        if file.rows or len(written) < 2:  # those with a row for each record are always there
+            written[table] = file
         else:
             (folder / part.name(table)).unlink()
     private_file.keep_the_names(folder)
-    return dataclasses.replace(part, records=records, files=sizes)
+    return _with_files(part, written)
+
+
+def _with_files(part: Part, files: Mapping[str, _File]) -> Part:
+    """The part with its files; the one with the bodies has a row for each record."""
+    sizes, sums = ({table: each[n] for table, each in files.items()} for n in (0, 1))
+    return dataclasses.replace(part, records=files[f"raw_{part.source}"].rows, files=sizes, sums=sums)
 
 
 def merge(connection: duckdb.DuckDBPyConnection, folder: Path, parts: Sequence[Part], number: int, dead: str) -> Part:
@@ -237,20 +319,21 @@ def merge(connection: duckdb.DuckDBPyConnection, folder: Path, parts: Sequence[P
     """
     source = parts[0].source
     merged = Part(number, source, 0, {}, max(part.tier for part in parts) + 1)
-    sizes: dict[str, int] = {}
-    records = 0
+    written: dict[str, _File] = {}
     for table in dict.fromkeys(table for part in parts for table in part.files):
         query = f"SELECT p.* FROM {files_of(folder, parts, table)} p ANTI JOIN {dead} USING (n)"
-        size, count = _write_file(connection, folder / merged.name(table), query)
-        if not sizes:
-            records = count
-        sizes[table] = size
+        written[table] = _write_file(connection, folder / merged.name(table), query)
     private_file.keep_the_names(folder)
-    return dataclasses.replace(merged, records=records, files=sizes)
+    return _with_files(merged, written)
 
 
-def _write_file(connection: duckdb.DuckDBPyConnection, path: Path, query: str) -> tuple[int, int]:
-    """Writes a file; gives its size in octets, and how many rows it has."""
+class _File(NamedTuple):
+    size: int  # octets
+    sum: int
+    rows: int
+
+
+def _write_file(connection: duckdb.DuckDBPyConnection, path: Path, query: str) -> _File:
     path.unlink(missing_ok=True)  # a writer that was killed has left it
     private_file.prepare_lock(path)  # an empty file that is private from the beginning
     group = f", ROW_GROUP_SIZE {_RAW_ROWS}" if path.name.startswith("raw_") else ""
@@ -258,7 +341,7 @@ def _write_file(connection: duckdb.DuckDBPyConnection, path: Path, query: str) -
     counted = connection.execute(f"COPY ({query}) TO {literal(str(path))} ({options})").fetchone()
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-        return file.seek(0, os.SEEK_END), counted[0] if counted else 0
+        return _File(file.seek(0, os.SEEK_END), _sum(file), counted[0] if counted else 0)
 
 
 def due(manifest: Manifest, source: str) -> list[Part]:
@@ -291,10 +374,11 @@ def sweep(folder: Path, manifest: Manifest) -> dict[str, float]:
 
 
 def remove_strays(folder: Path, manifest: Manifest) -> None:
-    """Removes part files that a writer which was killed has left: no manifest names them. Only for the one writer."""
+    """Removes files that a writer which was killed has left: no manifest names them. Only for the one writer."""
     known = {name for part in manifest.parts for name in part.names()} | set(manifest.left) | {manifest.journal_name}
     for path in folder.iterdir():
-        if path.suffix in (".parquet", ".jsonl") and path.name not in known and not path.name.startswith("damaged"):
+        is_ours = path.suffix in (".parquet", ".jsonl") and not path.name.startswith("damaged")
+        if (is_ours and path.name not in known) or path.name.startswith((".journal-", ".damaged-")):
             with contextlib.suppress(OSError):
                 path.unlink()
 
@@ -349,11 +433,16 @@ def mark_dead(connection: duckdb.DuckDBPyConnection, folder: Path, parts: Sequen
         )
     }
     in_journal = f"SELECT n, id FROM {INSIDE}.journal WHERE source IN ({literal(source)}, {literal(REMOVED)})"
+    # Ids are long, and hardly any comes twice: hashes, of which a million fit little memory, tell which may, and only
+    # these are compared as they are.
     connection.execute(
-        f"CREATE OR REPLACE TABLE {INSIDE}.dead_{source} AS "
-        f"WITH few AS (SELECT * FROM {keys['few']} UNION ALL FROM {keys['gone']} UNION ALL {in_journal}), "
-        f"both_ AS (FROM few UNION ALL SELECT n, id FROM {keys['many']} WHERE id IN (SELECT id FROM few)) "
-        "SELECT n FROM (SELECT n, max(n) OVER (PARTITION BY id) AS newest FROM both_) WHERE n < newest"
+        f"CREATE OR REPLACE TABLE {INSIDE}.dead_{source} AS WITH few AS NOT MATERIALIZED "
+        f"(SELECT * FROM {keys['few']} UNION ALL FROM {keys['gone']} UNION ALL {in_journal}), "
+        f"both_ AS NOT MATERIALIZED (FROM few UNION ALL "
+        f"SELECT n, id FROM {keys['many']} WHERE hash(id) IN (SELECT hash(id) FROM few)), "
+        "twice AS NOT MATERIALIZED (SELECT hash(id) AS h FROM both_ GROUP BY h HAVING count(*) > 1) "
+        "SELECT n FROM (SELECT n, max(n) OVER (PARTITION BY id) AS newest FROM both_ "
+        "WHERE hash(id) IN (SELECT h FROM twice)) WHERE n < newest"
     )
     counted = connection.execute(f"SELECT count(*) FROM {INSIDE}.dead_{source}").fetchone()
     return int(counted[0]) if counted else 0

@@ -1,46 +1,63 @@
 """Readers say that they read, so that no file goes that one of them may still open.
 
 A connection may live for days in a notebook, and opens the files of its views at each question. It holds a lock on an
-empty file that has the time in its name; the system lets go of the lock when the process ends, however it ends.
+empty file that has the time in its name; the system lets go of the lock when the process ends, however it ends. What
+does not fit into a reader's memory lies beside that file, and goes with it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import secrets
+import shutil
 import time
 from typing import TYPE_CHECKING
 
 from lexoffice_nb.oauth import private_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 _YOUNG = 60.0  # seconds in which a file without a lock may be one that is just being made
 _MARGIN = 2.0  # seconds: clocks count in steps
 
 
-def hold(folder: Path) -> Callable[[], None]:
+class Lease:
     """Keeps what is part of the books from now on from being removed.
 
-    Returns:
-        What ends it. Where nothing can be written there is nothing to hold, and none is needed: nobody removes there.
+    Where nothing can be written there is nothing to hold, and none is needed: nobody removes there.
+
+    Args:
+        folder: of the books.
     """
-    import filelock
 
-    path = folder / f"reader-{time.time_ns() // 10**6}-{secrets.token_hex(4)}.lease"
-    lock = filelock.FileLock(path, mode=0o600, thread_local=False)
-    with contextlib.suppress(OSError, private_file.NotPrivateError):
-        private_file.prepare_lock(path)
-        lock.acquire(timeout=0)
+    def __init__(self, folder: Path) -> None:
+        import filelock
 
-    def end() -> None:
-        lock.release(force=True)
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+        self._path = folder / f"reader-{time.time_ns() // 10**6}-{secrets.token_hex(4)}.lease"
+        self._lock = filelock.FileLock(self._path, mode=0o600, thread_local=False)
+        self.spill = _spill(self._path)
+        """The folder for what does not fit into the reader's memory; the engine makes it."""
+        with contextlib.suppress(OSError, private_file.NotPrivateError):
+            private_file.prepare_lock(self._path)
+            self._lock.acquire(timeout=0)
 
-    return end
+    def end(self) -> None:
+        """Ends it, also if Ctrl-C comes meanwhile."""
+        try:
+            self._lock.release(force=True)
+        finally:
+            _remove(self._path)
+
+
+def _spill(lease: Path) -> Path:
+    return lease.with_suffix(".spill")
+
+
+def _remove(lease: Path) -> None:
+    with contextlib.suppress(OSError):
+        lease.unlink(missing_ok=True)
+    shutil.rmtree(_spill(lease), ignore_errors=True)
 
 
 def oldest(folder: Path) -> float:
@@ -62,6 +79,5 @@ def oldest(folder: Path) -> float:
             since = min(since, began - _MARGIN)
             continue
         lock.release()
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+        _remove(path)
     return since

@@ -14,6 +14,7 @@ for the writing direction would turn round.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from html import escape
@@ -36,6 +37,7 @@ LONG = 40
 # In a terminal.
 MOST_LINES = 20
 MOST_WIDTH = 120
+MOST_NAMES = 90
 
 # Between dollar signs JupyterLab and exports of a notebook would set a formula.
 _NO_FORMULAS = "mathjax_ignore tex2jax_ignore"
@@ -57,6 +59,23 @@ _TOTAL = (
 )
 _NEGATIVE = "color:var(--jp-error-color0,#b71c1c);"
 _SMALL = f"margin:6px 8px 0;max-width:46em;font-size:var(--jp-ui-font-size0,11px);{_QUIET}"
+# A shadow at an edge behind which there is more; what covers it has the page's own colour and moves with the table.
+_PAGE = "var(--jp-layout-color0,transparent)"
+_EDGE = "var(--jp-border-color1,transparent)"
+_SCROLLED = "overflow-x:auto;max-width:100%;background:" + ",".join(
+    f"linear-gradient(to {other},{colour}{stop},transparent) {side}/{width} 100% no-repeat {moves}"
+    for colour, stop, width, moves in ((_PAGE, " 30%", "40px", "local"), (_EDGE, "", "12px", "scroll"))
+    for side, other in (("left", "right"), ("right", "left"))
+)
+# With so many columns there is room for all of them only when each has less.
+_MANY = 7
+_NARROW = "padding:4px 5px;"
+_NARROW_NAME = (
+    "padding:4px 5px 4px 8px;max-width:clamp(8em,16vw,15em);"  # on a narrow page the next column has room, too
+)
+_NARROW_LONG = 12
+# What no page may have, and what no front end can send: control characters but for blanks, and halves of characters.
+_NO_TEXT_OF_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _NOTE = "margin:6px 8px 0;max-width:46em;font-size:var(--jp-ui-font-size1,13px)"
 
 
@@ -69,11 +88,15 @@ class Column:
         kind: what its values are. `money` and `number`: Decimal; `count`: int; `percent`: Decimal, 19 is 19 %; `date`:
             date; `month`, `quarter` and `year`: any day of it, or the year's number; `text`: str, or anything.
         label: what stands above it; None for the text `report.column.<name>`, or the name where there is none.
+        early: whether a table shows it right behind the first column, so that it is seen where not all have room.
+        dashed: whether an amount of nothing is shown as a dash.
     """
 
     name: str
     kind: Kind = "text"
     label: str | None = None
+    early: bool = False
+    dashed: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in formats.KINDS:
@@ -102,6 +125,7 @@ class Report:
         total: the last row, or None; it is shown, and never exported: who sums up a column would count it twice.
         definition: what is counted, in a sentence or two, shown in small print.
         notes: what a reader must know to judge the figures, such as "12 documents are missing".
+        empty: what it says where it has no rows; nothing for the usual sentence.
         currency: of all money, such as EUR; a row with a member `currency` has its own.
     """
 
@@ -114,6 +138,7 @@ class Report:
         total: Mapping[str, Any] | None = None,
         definition: str = "",
         notes: Iterable[str] = (),
+        empty: str = "",
         currency: str | None = "EUR",
     ) -> None:
         self.title = title
@@ -122,6 +147,7 @@ class Report:
         self.total = None if total is None else dict(total)
         self.definition = definition
         self.notes = tuple(notes)
+        self.empty = empty
         self.currency = currency
 
     # --- as data ------------------------------------------------------------------------------------------------------
@@ -157,57 +183,80 @@ class Report:
 
     def shown(self, row: Mapping[str, Any], column: Column, language: str | None = None) -> str:
         """Writes a value of a row for the eye, as the table does."""
-        return formats.shown(row.get(column.name), column.kind, self.currency_of(row), language)
+        value = row.get(column.name)
+        if column.dashed and value == 0:
+            return formats.NOTHING
+        return formats.shown(value, column.kind, self.currency_of(row), language)
+
+    @property
+    def _shown(self) -> list[Column]:
+        """The columns in the order of a table."""
+        return sorted(self.columns, key=lambda column: (column is not self.columns[0], not column.early))
 
     # --- as a table ---------------------------------------------------------------------------------------------------
 
     def _repr_html_(self) -> str:
         caption = f"<caption style='{_CAPTION}'>{_isolated(self.title)}</caption>" if self.title else ""
         head = "".join(
-            f"<th scope='col' style='{_HEAD}{_align(column)}'>{_isolated(column.heading())}</th>"
-            for column in self.columns
+            f"<th scope='col' style='{_HEAD}{self._tight(n)}{_align(column)}'>{_isolated(column.heading())}</th>"
+            for n, column in enumerate(self._shown)
         )
+        head = "" if self._is_told else f"<thead><tr style='{_ROW}'>{head}</tr></thead>"
         body = "".join(f"<tr style='{_ROW}'>{self._cells(row)}</tr>" for row in self.rows[:MOST_ROWS])
         total = f"<tfoot><tr style='{_ROW}'>{self._total_cells(self.total)}</tr></tfoot>" if self.total else ""
         table = (
-            f"<div style='overflow-x:auto;max-width:100%'><table style='{_TABLE}'>{caption}"
-            f"<thead><tr style='{_ROW}'>{head}</tr></thead><tbody>{body}</tbody>{total}</table></div>"
+            f"<div style='{_SCROLLED}'><table style='{_TABLE}'>{caption}"
+            f"{head}<tbody>{body}</tbody>{total}</table></div>"
         )
-        below = "".join(f"<p style='{_NOTE}'>{_isolated(note)}</p>" for note in self._remarks())
+        below = "".join(f"<p style='{_NOTE}'>{_isolated(note)}</p>" for note in self._remarks(MOST_ROWS))
         if self.definition:
             below += f"<p style='{_SMALL}'>{_isolated(self.definition)}</p>"
-        label = escape(self.title, quote=True)
+        label = _escaped(self.title)
         return (
             f"<section class='{_NO_FORMULAS}' lang='{text('language')}' aria-label='{label}' style='{_BOX}'>"
             f"{table}{below}</section>"
         )
 
-    def _remarks(self) -> list[str]:
+    def _tight(self, number: int) -> str:
+        """Gives the style of a column in a table that has many; the names in front are cut where a sum stands next."""
+        if len(self.columns) < _MANY:
+            return ""
+        return _NARROW_NAME if number == 0 and self._shown[1].early else _NARROW
+
+    @property
+    def _is_told(self) -> bool:
+        """Tells whether a sentence of its own stands in place of rows; headings above it would be of nothing."""
+        return bool(self.empty and not self.rows)
+
+    def _remarks(self, most: int) -> list[str]:
         remarks = list(self.notes)
         if not self.rows:
-            remarks.insert(0, text("report.empty"))
-        elif len(self.rows) > MOST_ROWS:
-            remarks.insert(0, _of_all(MOST_ROWS, len(self.rows)))
+            remarks.insert(0, self.empty or text("report.empty"))
+        elif len(self.rows) > most:
+            remarks.insert(0, _of_all(most, len(self.rows)))
         return remarks
 
     def _cells(self, row: Mapping[str, Any]) -> str:
-        return "".join(self._cell(row, column, first=n == 0) for n, column in enumerate(self.columns))
+        return "".join(self._cell(row, column, n) for n, column in enumerate(self._shown))
 
-    def _cell(self, row: Mapping[str, Any], column: Column, *, first: bool) -> str:
+    def _cell(self, row: Mapping[str, Any], column: Column, number: int) -> str:
         written = self.shown(row, column)
         # What does not fit is cut by the style, so the whole of it is shown under the pointer.
-        whole = "" if len(written) <= LONG else f" title='{escape(written[:MOST_CHARACTERS], quote=True)}'"
-        style = _LINE + _align(column) + (_NEGATIVE if _is_negative(row, column) else "")
+        tight = self._tight(number)
+        longest = _NARROW_LONG if tight == _NARROW_NAME else LONG
+        whole = "" if len(written) <= longest else f" title='{_escaped(written[:MOST_CHARACTERS])}'"
+        style = _LINE + tight + _align(column) + (_NEGATIVE if _is_negative(row, column) else "")
         inner = _isolated(_cut(written, MOST_CHARACTERS))
-        if first and not column.is_figure:
+        if number == 0 and not column.is_figure:
             return f"<th scope='row' style='{style};font-weight:400'{whole}>{inner}</th>"
         return f"<td style='{style}'{whole}>{inner}</td>"
 
     def _total_cells(self, total: Mapping[str, Any]) -> str:
         cells = []
-        for number, column in enumerate(self.columns):
+        for number, column in enumerate(self._shown):
             written = self._total_words(total, column, first=number == 0)
-            style = _TOTAL + _align(column) + (_NEGATIVE if _is_negative(total, column) else "")
+            style = _TOTAL + self._tight(number) + _align(column)
+            style += _NEGATIVE if _is_negative(total, column) else ""
             tag, scope = ("th", " scope='row'") if number == 0 and not column.is_figure else ("td", "")
             cells.append(f"<{tag}{scope} style='{style}'>{_isolated(written)}</{tag}>")
         return "".join(cells)
@@ -220,18 +269,19 @@ class Report:
     # --- in a terminal ------------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        lines = [[_plain(column.heading()) for column in self.columns]]
-        lines += [[_plain(self.shown(row, column)) for column in self.columns] for row in self.rows[:MOST_LINES]]
+        columns = self._shown
+        lines = [[_plain(column.heading()) for column in columns]]
+        lines += [[_plain(self.shown(row, column)) for column in columns] for row in self.rows[:MOST_LINES]]
         if self.total:
             lines.append(
-                [_plain(self._total_words(self.total, column, first=n == 0)) for n, column in enumerate(self.columns)]
+                [_plain(self._total_words(self.total, column, first=n == 0)) for n, column in enumerate(columns)]
             )
-        table = _in_columns(lines, [column.is_figure for column in self.columns], has_total=bool(self.total))
-        remarks = list(self.notes)
-        if not self.rows:
-            remarks.insert(0, text("report.empty"))
-        elif len(self.rows) > MOST_LINES:
-            remarks.insert(0, _of_all(MOST_LINES, len(self.rows)))
+        table, fitting = _in_columns(lines, [column.is_figure for column in columns], has_total=bool(self.total))
+        remarks = self._remarks(MOST_LINES)
+        if self._is_told:
+            table = []
+        else:
+            remarks = [*_left_out(lines[0][fitting:]), *remarks]
         below = [from_server(remark, MOST_CHARACTERS) for remark in (*remarks, self.definition)]
         return "\n".join(part for part in (from_server(self.title, MOST_WIDTH), *table, *below) if part)
 
@@ -301,7 +351,8 @@ class Report:
         """Writes a file that a spreadsheet opens by a double click: UTF-8 with its mark, lines end with CR LF.
 
         Text that a spreadsheet would take for a formula gets an apostrophe in front; figures are never touched.
-        Currencies and per cent signs are left away; days are 31.03.2025 or 2025-03-31, months 2025-03.
+        Currencies are left away, and "%" stands in the heading; days are 31.03.2025 or 2025-03-31, months 2025-03,
+        quarters 2025-Q1; True is WAHR or TRUE, as spreadsheets write it.
 
         Args:
             path: of the file; a person's home may be `~`.
@@ -369,8 +420,19 @@ def _of_all(shown: int, there: int) -> str:
     return text("report.first", shown=formats.shown(shown, "count"), total=formats.shown(there, "count"))
 
 
+def _left_out(headings: list[str]) -> list[str]:
+    if not headings:
+        return []
+    key = "report.more_columns.one" if len(headings) == 1 else "report.more_columns"
+    return [text(key, count=len(headings), names=from_server(", ".join(headings), MOST_NAMES))]
+
+
 def _isolated(words: str) -> str:
-    return f"<bdi>{escape(words)}</bdi>"
+    return f"<bdi>{_escaped(words)}</bdi>"
+
+
+def _escaped(words: str) -> str:
+    return escape(_NO_TEXT_OF_HTML.sub(" ", words), quote=True)
 
 
 def _cut(words: str, limit: int) -> str:
@@ -381,7 +443,8 @@ def _plain(words: str) -> str:
     return from_server(words, LONG)
 
 
-def _in_columns(lines: list[list[str]], figures: list[bool], *, has_total: bool) -> list[str]:
+def _in_columns(lines: list[list[str]], figures: list[bool], *, has_total: bool) -> tuple[list[str], int]:
+    """Writes lines as a table, and says how many columns there is room for."""
     widths = [max(_width(line[n]) for line in lines) for n in range(len(figures))]
     while len(widths) > 1 and sum(widths) + 2 * (len(widths) - 1) > MOST_WIDTH:
         widths.pop()
@@ -396,7 +459,7 @@ def _in_columns(lines: list[list[str]], figures: list[bool], *, has_total: bool)
     written.insert(1, rule)
     if has_total:
         written.insert(-1, rule)
-    return written
+    return written, len(widths)
 
 
 def _width(words: str) -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Raised whenever a stored file of before could be read wrongly.
-VERSION = 1
+VERSION = 2
 
 TEXT, DAY, WHOLE, FLAG = "VARCHAR", "DATE", "INTEGER", "BOOLEAN"
 MONEY = "DECIMAL(18,2)"
@@ -30,7 +30,7 @@ class Column:
         type: its type in DuckDB.
         path: where it comes from: JSON pointers separated by blanks, the first that is there; `#` is the position in
             the list that the table is made of, counted from 1, and a path that begins with `^` is the document's own.
-        says: what it is, in half a sentence.
+        says: what it is, in half a sentence of English; `says()` has it in other languages.
     """
 
     type: str
@@ -208,6 +208,22 @@ TABLES: Mapping[str, Table] = {
         },
     ),
 }
+
+
+def says(table: str, column: str, language: str) -> str:
+    """Gives what a column is, in half a sentence.
+
+    Args:
+        table: the table's name.
+        column: the column's.
+        language: en or de.
+    """
+    if language == "de":
+        from lexoffice_nb.books import schema_de
+
+        return schema_de.COLUMNS[table][column]
+    return TABLES[table].columns[column].says
+
 
 # Which endpoint has the whole document of a row of the list; other types have none that is known.
 ENDPOINTS: Mapping[str, str] = {

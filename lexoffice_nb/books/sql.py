@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import duckdb
 
-from lexoffice_nb.books.schema import TABLES
+from lexoffice_nb.books.schema import TABLES, says
 from lexoffice_nb.books.store import interrupts
 from lexoffice_nb.errors import BooksError
-from lexoffice_nb.texts import from_server, text
+from lexoffice_nb.texts import current_language, from_server, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 100_000
 MOST_CHARACTERS = 100_000_000  # of text in one answer; some 200 MB of memory
+# A value inside of another, such as a number in a list, takes in Python what so many characters take.
+_NESTED = 64
+_WRITTEN = 8  # the same for each character that a structure is written with
 MOST_OF_A_MESSAGE = 400
 MEMORY = "1GB"
 SPILL = "8GB"
@@ -69,6 +72,10 @@ _SCALARS = (bool, int, float, str, Decimal, date, time, timedelta)  # a datetime
 _DECIMAL = re.compile(r"DECIMAL\(\d+,\s*\d+\)")
 _COUNTS = frozenset({"BIGINT", "HUGEINT", "UBIGINT", "UHUGEINT"})
 _FRACTIONS = frozenset({"DOUBLE", "FLOAT"})
+# Types, as DuckDB's Python names them, each value of which takes a few bytes at most.
+_SMALL = re.compile(
+    r"boolean|u?(tiny|small|big|huge)?int|u?integer|float|double|decimal|date|time.*|interval|uuid|enum|(sql)?null"
+)
 _HINT = re.compile(r"(?:Candidate|Did you mean|HINT:?)[^\n]*")
 # Absolute paths, of which a person can use none.
 _PATH = re.compile(r"(?:file:/+|[A-Za-z]:[\\/]|(?<![\w.:)\]])[/\\])[^\s'\"]*[/\\][^\s'\"]*")
@@ -484,26 +491,77 @@ class _Query:
     def _fetch(self) -> Answer:
         if self._stopped:
             return Answer((), (), [], complete=False)
-        self._cursor.execute(self._statement, self._values or None)
-        described = self._cursor.description or []
-        types = tuple(str(each[1]) for each in described)
-        for (name, *_), of in zip(described, types, strict=True):
+        names, types, measured = self._measured()
+        self._cursor.execute(measured or self._statement, self._values or None)
+        rows: list[tuple[Any, ...]] = []
+        complete = False
+        while not self._stopped and len(rows) <= MOST_ROWS:
+            more = self._cursor.fetchmany(_AT_ONCE)
+            if not more:
+                complete = True
+                break
+            if measured:
+                fitting = [row[:-1] for row in more if not row[-1]]
+                rows += fitting
+                if len(fitting) < len(more):
+                    break
+            else:
+                rows += more
+        if not rows and not complete and not self._stopped:
+            raise BooksError("sql_memory", limit=f"{MOST_CHARACTERS // 1_000_000} MB")
+        return Answer(names, types, rows[:MOST_ROWS], complete=complete and len(rows) <= MOST_ROWS)
+
+    def _measured(self) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+        """Gives the names and types of the columns, and where one may hold long values a statement that measures them.
+
+        DuckDB measures, before anything becomes an object of Python: a list or a text of a gigabyte could not be
+        looked at afterwards. From the row on with which the answer is too long all are empty, and its last column,
+        which is nobody's, says so.
+        """
+        inner = _without_end(self._statement.query)
+        self._cursor.execute(f"DESCRIBE FROM (\n{inner}\n)", self._values or None)
+        described = [(str(name), str(of)) for name, of, *_ in self._cursor.fetchall()]
+        for name, of in described:
             if "WITH TIME ZONE" in of:  # to read one, DuckDB needs a package that is not there
                 raise BooksError("sql_time_zone", name=from_server(name))
-        rows: list[tuple[Any, ...]] = []
-        characters = 0
-        while not self._stopped:
-            more = self._cursor.fetchmany(_AT_ONCE)
-            characters += sum(len(value) for row in more for value in row if isinstance(value, (str, bytes)))
-            if not more:
-                return Answer(_unique([str(each[0]) for each in described]), types, rows, complete=True)
-            if len(rows) + len(more) > MOST_ROWS or characters > MOST_CHARACTERS:
-                break
-            rows += more
-        rest = MOST_ROWS - len(rows) if characters <= MOST_CHARACTERS else 0
-        if not self._stopped:
-            rows += more[:rest]
-        return Answer(_unique([str(each[0]) for each in described]), types, rows, complete=False)
+        names, types = _unique([name for name, _ in described]), tuple(of for _, of in described)
+        own = [f"c{n}" for n in range(len(names))]
+        weights = [
+            weight for name, of in zip(own, types, strict=True) if (weight := _weight(name, self._cursor.dtype(of)))
+        ]
+        if not weights:
+            return names, types, ""
+        # Only with this frame does DuckDB add up row by row, in their order, and keep none of them.
+        sums = " + ".join(f"coalesce({weight}, 0)" for weight in weights)
+        running = f"sum({sums}) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) > {MOST_CHARACTERS}"
+        shown = ", ".join(f"CASE WHEN over_ THEN NULL ELSE {name} END" for name in own)
+        rows = f"SELECT *, {running} AS over_ FROM (\n{inner}\n) AS answer_({', '.join(own)})"  # noqa: S608 - checked
+        measured = f"SELECT {shown}, over_ FROM ({rows})"  # noqa: S608 - as above
+        check(self._cursor, measured)  # what was put round it must not have made anything else of it
+        return names, types, measured
+
+
+def _without_end(statement: str) -> str:
+    """Gives one statement without its semicolon, and the comments behind it."""
+    written = statement.encode()
+    ends = [at for at, kind in duckdb.tokenize(statement) if written[at : at + 1] == b";" and "operator" in str(kind)]
+    return written[: min(ends, default=None)].decode()
+
+
+def _weight(value: str, of: Any, depth: int = 0) -> str:
+    """Writes how many characters a value takes at most, roughly, in SQL; nothing where it is always few."""
+    if _SMALL.fullmatch(of.id):
+        return ""
+    if of.id == "varchar":
+        return f"strlen({value})"
+    if of.id == "blob":
+        return f"octet_length({value})"
+    if of.id in ("list", "array"):
+        each = f"x{depth}"
+        inner = _weight(each, of.children[0][1], depth + 1)
+        within = f" + coalesce(list_sum(list_transform({value}, lambda {each}: {inner})), 0)" if inner else ""
+        return f"({_NESTED} * len({value}){within})"
+    return f"{_WRITTEN} * strlen(CAST({value} AS VARCHAR))"
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
@@ -551,7 +609,15 @@ def tables(language: str | None = None) -> Report:
 
     columns = [Column(name, "text", text(f"sql.{name}", language)) for name in ("table", "column", "type", "says")]
     rows: list[dict[str, object]] = []
+    shown = language or current_language()
     for name, table in TABLES.items():
         for number, (column, of) in enumerate(table.columns.items()):
-            rows.append({"table": name if number == 0 else "", "column": column, "type": of.type, "says": of.says})
+            rows.append(
+                {
+                    "table": name if number == 0 else "",
+                    "column": column,
+                    "type": of.type,
+                    "says": says(name, column, shown),
+                }
+            )
     return Report(text("sql.tables", language), columns, rows, currency=None)

@@ -22,8 +22,8 @@ import shutil
 import threading
 import time
 import weakref
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from lexoffice_nb.api import berlin, exact_json
 from lexoffice_nb.books import flatten, journal, parts, readers, schema
@@ -42,6 +42,7 @@ STATE = "state.json"
 HOLDER = "writing.json"
 ABOUT = "README.txt"
 LOCK = "writing.lock"
+SPILL = "spill"
 _STATE_LIMIT = 1 << 20
 _HOLDER_LIMIT = 1 << 10
 _JOURNAL_RECORDS = 250  # after which they become a part
@@ -50,9 +51,10 @@ _PAGE = 100  # records that come together and are at least so many are a part at
 _MOST = 1000  # records in a part as it is first written
 _LOCK_SECONDS = 2.0
 _SCATTERED = 16  # parts of a source, from which on it is worth while to make one of them
-_MEMORY = "256MB"
+_MEMORY, _MEMORY_OF_REPORTS = "256MB", "1GB"
 _FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 _ID = {"payments": "voucherId"}
+_TOLERANCE = timedelta(days=1)  # by which a moment may be ahead of the clock; syncs look back as far
 
 
 @contextlib.contextmanager
@@ -213,7 +215,10 @@ class Store:
                 writer.compact()
 
     def check(self) -> int:
-        """Reads all there is; what cannot be read is set aside, and its records count as not fetched.
+        """Reads all there is, and compares it with the checksums that it had when it was written.
+
+        Tables that are damaged are made anew of the bodies. Bodies that are damaged are set aside, and their records
+        count as not fetched.
 
         Returns:
             How many records were ever set aside.
@@ -233,9 +238,9 @@ class Store:
             BooksError: if it cannot be read.
         """
         with self._guard():
-            manifest = _manifest(self.folder) if self.folder.exists() else parts.Manifest()
+            manifest, found = self._look()
             torn = (part.records for part in manifest.parts if not parts.is_whole(self.folder, part))
-            return sum(manifest.damaged.values()) + sum(torn)
+            return sum(manifest.damaged.values()) + sum(torn) + found.lost
 
     @property
     def unmended(self) -> int:
@@ -244,8 +249,7 @@ class Store:
         Raises:
             BooksError: if it cannot be read.
         """
-        mended = self.state.get("mended")
-        return max(0, self.damaged - (mended if isinstance(mended, int) else 0))
+        return max(0, self.damaged - int(self.state.get("mended", 0)))
 
     def forget(self) -> None:
         """Removes all of it, with what a writer that was killed has left.
@@ -256,8 +260,11 @@ class Store:
         if not self.folder.exists():
             return
         with self._mutex, self._locked(_LOCK_SECONDS), self._guard():
-            for path in sorted(self.folder.iterdir(), key=lambda each: each.name != parts.MANIFEST):
-                if path.name != LOCK:  # the manifest goes first: without it the rest is nobody's
+            with contextlib.suppress(OSError):
+                (self.folder / STATE).unlink(missing_ok=True)
+                parts.write_manifest(self.folder, parts.Manifest())  # nothing is missed, whoever reads meanwhile
+            for path in sorted(self.folder.iterdir(), key=lambda each: each.name == parts.MANIFEST):
+                if path.name != LOCK:
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
             shutil.rmtree(self.folder, ignore_errors=os.name != "posix")
         with contextlib.suppress(OSError):
@@ -267,21 +274,25 @@ class Store:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What `set_state` has kept.
+        """What `set_state` has kept; what is not of its kind was never kept, nor anything where no books are.
 
         Raises:
             BooksError: if it cannot be read.
         """
         with self._guard():
+            if not _manifest(self.folder).journal:
+                return {}
             try:
                 value = json.loads(private_file.read(self.folder / STATE, _STATE_LIMIT))
             except FileNotFoundError:
                 return {}
-            except ValueError as error:
-                if isinstance(error, private_file.NotPrivateError):
-                    raise
+            except private_file.NotPrivateError:
+                raise
+            except (ValueError, RecursionError):
                 return {}  # it only saves requests
-        return value if isinstance(value, dict) else {}
+        if not isinstance(value, dict):
+            return {}
+        return {name: each for name, each in value.items() if _FITS.get(name, _fits_always)(each)}
 
     def set_state(self, **values: Any) -> None:
         """Keeps values (what JSON has words for), beside those of before, as one step.
@@ -315,21 +326,17 @@ class Store:
         """
         if source not in SOURCES:
             raise ValueError(source)
-        asked = None if ids is None else list(ids)
-        end = self._hold()
-        try:
-            with self._guard(), contextlib.closing(_connection(self.folder)) as connection:
-                manifest, waiting = self._read()
-                whole = [part for part in manifest.parts if parts.is_whole(self.folder, part)]
-                own = [(n, key, at, kind == REMOVED) for kind, (n, key, at, *_) in waiting if kind in (source, REMOVED)]
-                columns = [list(column) for column in zip(*own, strict=True)] or [[]] * 4
-                found = connection.execute(parts.changes(self.folder, whole, source), [*columns, asked])
-                known: dict[str, str] = {}
-                while some := found.fetchmany(_MOST):
-                    known.update(some)
-                return known
-        finally:
-            end()
+        asked = None if ids is None else [each for each in ids if _is_text(each)]
+        with self._guard(), self._held_connection(_MEMORY) as connection:
+            manifest, waiting = self._read()
+            whole = [part for part in manifest.parts if parts.is_whole(self.folder, part)]
+            own = [(n, key, at, kind == REMOVED) for kind, (n, key, at, *_) in waiting if kind in (source, REMOVED)]
+            columns = [list(column) for column in zip(*own, strict=True)] or [[]] * 4
+            found = connection.execute(parts.changes(self.folder, whole, source), [*columns, asked])
+            known: dict[str, str] = {}
+            while some := found.fetchmany(_MOST):
+                known.update(some)
+            return known
 
     def size(self) -> int:
         """Gives how much room it takes, in octets."""
@@ -342,13 +349,35 @@ class Store:
 
     # --- reading ---
 
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Gives a connection of our own with the tables of `schema`, as things are now.
+
+        Raises:
+            BooksError: if it cannot be read; also for what DuckDB says while it is used.
+        """
+        with self._guard(), self._held_connection(_MEMORY_OF_REPORTS) as connection:
+            self._show(connection, tables=True)
+            yield connection
+
+    @contextlib.contextmanager
+    def _held_connection(self, memory: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        lease = self._hold()
+        try:
+            with contextlib.closing(_connection(lease.spill if lease else self.folder / SPILL, memory)) as connection:
+                yield connection
+        finally:
+            if lease:
+                lease.end()
+
     def connect(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Makes the tables of `schema` views of a connection: as things are now; again, to see what came since.
 
         Raises:
             BooksError: if it cannot be read.
         """
-        end = weakref.finalize(connection, self._hold())
+        lease = self._hold()
+        end = weakref.finalize(connection, lease.end if lease else lambda: None)
         try:
             self._show(connection, tables=True)
         except BaseException:
@@ -360,8 +389,8 @@ class Store:
         if before is not None:
             before()
 
-    def _hold(self) -> Callable[[], None]:
-        return readers.hold(self.folder) if self.folder.exists() else lambda: None
+    def _hold(self) -> readers.Lease | None:
+        return readers.Lease(self.folder) if self.folder.exists() else None
 
     def _show(self, connection: duckdb.DuckDBPyConnection, *, tables: bool) -> None:
         with self._guard():
@@ -370,17 +399,21 @@ class Store:
             parts.show(connection, self.folder, whole, waiting, tables=tables)
 
     def _read(self) -> tuple[parts.Manifest, list[tuple[str, _Loaded]]]:
+        manifest, found = self._look()
+        return manifest, _loaded(found)
+
+    def _look(self) -> tuple[parts.Manifest, journal.Journal]:
         if not self.folder.exists():
-            return parts.Manifest(), []
+            return parts.Manifest(), journal.Journal()
         private_file.check_folder(self.folder)
         if _manifest(self.folder).version < schema.VERSION:
             with self.writing():  # which makes it anew
                 pass
         while True:
             manifest = _manifest(self.folder)
-            entries, _ = journal.read(self.folder / manifest.journal_name)
+            found = _journal(self.folder, manifest)
             if _manifest(self.folder).journal == manifest.journal:  # else it may be swept away by now
-                return manifest, [(each.source, _loaded_of(each)) for each in entries]
+                return manifest, found
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[_Writer]:
@@ -438,12 +471,15 @@ class _Writer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = _manifest(folder)
-        entries, self._whole = journal.read(folder / self.manifest.journal_name)
-        self._waiting = [(each.source, _loaded_of(each)) for each in entries]
+        found = _journal(folder, self.manifest)
+        self._whole, self._acknowledged, self._waiting = found.whole, len(found.entries), _loaded(found)
         self._following = max(self.manifest.following, *(loaded[0] + 1 for _, loaded in self._waiting), 0)
-        self._connection = _connection(folder)
+        shutil.rmtree(folder / SPILL, ignore_errors=True)  # of a writer that was killed
+        self._connection = _connection(folder / SPILL, _MEMORY)
         try:
             parts.remove_strays(folder, self.manifest)
+            if found.lost or not found.is_begun:
+                self._empty_the_journal(found.lost)
             self._mend(self.manifest.version < schema.VERSION)
         except BaseException:
             self.close()
@@ -463,10 +499,9 @@ class _Writer:
             self._merge_what_is_due(source)
         else:
             entries = [journal.Entry(source, number, raw) for number, _, _, raw, _ in numbered]
-            new = not self._whole
-            self._whole = journal.append(self.folder / self.manifest.journal_name, entries, self._whole)
-            if new:
-                private_file.keep_the_names(self.folder)
+            self._acknowledged += len(entries)
+            path = self.folder / self.manifest.journal_name
+            self._whole = journal.append(path, entries, self._whole, self._acknowledged)
             self._waiting += [(source, record) for record in numbered]
         self._following += len(numbered)
         if len(self._waiting) >= _JOURNAL_RECORDS or self._whole >= _JOURNAL_OCTETS:
@@ -490,9 +525,10 @@ class _Writer:
         if everything:
             self._commit([], version=schema.VERSION)
 
-    def _is_good(self, part: parts.Part, tables: list[str], deep: bool) -> bool:
-        whole = parts.is_whole(self.folder, part, tables)
-        return whole and not (deep and not parts.is_readable(self._connection, self.folder, part, tables))
+    def _is_good(self, part: parts.Part, tables: Iterable[str], deep: bool) -> bool:
+        if not parts.is_whole(self.folder, part, tables, deep=deep):
+            return False
+        return not deep or bool(part.sums) or parts.is_readable(self._connection, self.folder, part, tables)
 
     def _set_aside(self, part: parts.Part) -> None:
         """Takes a part out of the books, whose records are then as if they had never been fetched."""
@@ -516,7 +552,7 @@ class _Writer:
         """Makes parts count, or count no more: one step, on the disk when it returns."""
         numbers = {part.number for part in old}
         gone = [name for part in self.manifest.parts if part.number in numbers for name in part.names()]
-        if "journal" in changes:
+        if "journal" in changes and self.manifest.journal:
             gone.append(self.manifest.journal_name)
         left = {**parts.sweep(self.folder, self.manifest), **dict.fromkeys(gone, time.time())}
         kept = [part for part in self.manifest.parts if part.number not in numbers]
@@ -524,13 +560,24 @@ class _Writer:
         parts.write_manifest(self.folder, manifest)
         self.manifest = manifest
 
-    def _empty_the_journal(self) -> None:
+    def _empty_the_journal(self, lost: int = 0) -> None:
+        """Makes parts of what is in the journal, and begins the next; of one that has lost records a copy stays."""
+        damaged = dict(self.manifest.damaged)
+        if lost:
+            name = self.manifest.journal_name
+            damaged[f"damaged-{name}"] = lost
+            with contextlib.suppress(FileNotFoundError):
+                content = private_file.read(self.folder / name, journal.LIMIT)
+                private_file.write(self.folder / f"damaged-{name}", content)
         by_source: dict[str, list[_Loaded]] = {}
         for source, record in self._waiting:
             by_source.setdefault(source, []).append(record)
         new = [self._part(source, records) for source, records in by_source.items()]
-        self._commit(new, following=self._following, journal=self.manifest.journal + 1)
-        self._waiting, self._whole = [], 0
+        following = self.manifest.journal + 1
+        begun = dataclasses.replace(self.manifest, journal=following).journal_name
+        self._whole = journal.begin(self.folder / begun)
+        self._commit(new, following=self._following, journal=following, damaged=damaged)
+        self._waiting, self._acknowledged = [], 0
         for source in by_source:
             self._merge_what_is_due(source)
 
@@ -542,6 +589,9 @@ class _Writer:
         """Makes one part of several, without what counts no more."""
         import duckdb
 
+        if not all(self._is_good(part, part.files, deep=True) for part in old):
+            self._mend(deep=True)
+            return
         before = self.manifest
         try:
             self._merge_readable(source, old)
@@ -604,8 +654,14 @@ def _manifest(folder: Path) -> parts.Manifest:
     return manifest
 
 
-def _connection(folder: Path) -> duckdb.DuckDBPyConnection:
-    """Opens a DuckDB of our own, in memory, that takes little of it and loads nothing from anywhere."""
+def _journal(folder: Path, manifest: parts.Manifest) -> journal.Journal:
+    if not manifest.journal:
+        return journal.Journal()
+    return journal.read(folder / manifest.journal_name, may_lack_its_first_line=manifest.version == 1)
+
+
+def _connection(spill: Path, memory: str) -> duckdb.DuckDBPyConnection:
+    """Opens a DuckDB of our own, in memory, that loads nothing from anywhere; what does not fit goes to `spill`."""
     import duckdb
 
     return duckdb.connect(
@@ -615,26 +671,77 @@ def _connection(folder: Path) -> duckdb.DuckDBPyConnection:
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",
             "preserve_insertion_order": "false",
-            "memory_limit": _MEMORY,
+            "memory_limit": memory,
             "threads": "2",
-            "temp_directory": str(folder / "spill"),
+            "temp_directory": str(spill),
         },
     )
 
 
 def _keyed(source: str, record: Mapping[str, Any]) -> _Keyed | None:
     key = record.get(_ID.get(source, "id"))
-    if not isinstance(key, str):
-        return None
-    return key, _changed(record), exact_json.encode(record).decode("ascii")
+    return (key, changed(record), exact_json.encode(record).decode("ascii")) if _is_text(key) else None
 
 
-def _loaded_of(entry: journal.Entry) -> _Loaded:
-    record = exact_json.decode(entry.raw)
-    key = record[_ID.get(entry.source, "id")]
-    return entry.number, key, _changed(record), entry.raw, flatten.plain(entry.raw)
+def _loaded(found: journal.Journal) -> list[tuple[str, _Loaded]]:
+    loaded = []
+    for entry in found.entries:
+        record = exact_json.decode(entry.raw)
+        if _is_text(key := record.get(_ID.get(entry.source, "id"))):  # the first version took others, too
+            body = flatten.plain(entry.raw)
+            loaded.append((entry.source, (entry.number, key, changed(record), entry.raw, body)))
+    return loaded
 
 
-def _changed(record: Mapping[str, Any]) -> str:
-    moment = record.get("updatedDate", "")
-    return berlin.written(moment) if isinstance(moment, date) else str(moment)
+def changed(record: Mapping[str, Any]) -> str:
+    """Gives the time of a record's last change, as `Store.known` has it; "" where it has none."""
+    moment = record.get("updatedDate")
+    said = berlin.written(moment) if isinstance(moment, date) else str(moment or "")
+    return said.encode(errors="replace").decode()
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Whether it is a text that the engine takes: half of a pair of surrogates is in none."""
+    return isinstance(value, str) and not any("\ud800" <= each <= "\udfff" for each in value)
+
+
+# --- what the state may have ---
+
+
+def _fits_always(_: object) -> bool:
+    return True
+
+
+def _is_moment(value: object) -> bool:
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value) <= datetime.now(UTC) + _TOLERANCE
+    except (TypeError, ValueError, OverflowError):  # without a time zone it cannot be compared
+        return False
+
+
+def _is_day(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(date.fromisoformat(value))
+    except ValueError:
+        return False
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+_FITS: Mapping[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("listed", "began", "contacts_at"), _is_moment),
+    **dict.fromkeys(("payments", "contacts_refused"), _is_flag),
+    "contacts_lost": _are_texts,
+    "cursor": _is_day,
+    "mended": _is_count,
+}

@@ -16,11 +16,10 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lexoffice_nb.api import berlin
 from lexoffice_nb.api.endpoints import WINDOW
 from lexoffice_nb.api.records import BERLIN
 from lexoffice_nb.books.schema import ENDPOINTS
-from lexoffice_nb.books.store import interrupts
+from lexoffice_nb.books.store import changed, interrupts
 from lexoffice_nb.books.wanted import Search
 from lexoffice_nb.errors import (
     ApiError,
@@ -97,6 +96,7 @@ class Sync:
         self._notes: list[tuple[str, Mapping[str, object]] | LexofficeError] = []
         self._readers: dict[str, Callable[[str], Any]] = {}
         self._asked = payments
+        self._has_nameless = False
         self._searches = [Search("documents")]
         self.vouchers = self.documents = self.contacts = self.payments = 0
         """How many are stored."""
@@ -145,6 +145,11 @@ class Sync:
     def listed(self) -> bool:
         """Whether the list is up to date: the first step is done."""
         return self._listed.is_set()
+
+    @property
+    def removed(self) -> bool:
+        """Whether it is over, and what it had stored is there no more."""
+        return self.ended and self.vouchers > 0 and not self._store.folder.exists()
 
     @property
     def ended(self) -> bool:
@@ -270,8 +275,7 @@ class Sync:
         self._store.describe(self.who)
         if isinstance(self._asked, bool):
             self._store.set_state(payments=self._asked)
-        if self._full:
-            self._store.check()
+        self._store.check()
         damaged = self._store.unmended
         if damaged:
             self._note("books.damaged", count=damaged)
@@ -362,10 +366,7 @@ class Sync:
             yield rows
 
     def _ask_books(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        import duckdb
-
-        with duckdb.connect() as connection:
-            self._store.connect(connection)
+        with self._store.asking() as connection:
             return connection.execute(statement, list(values)).fetchall()
 
     # --- the list ---
@@ -376,7 +377,9 @@ class Sync:
             self._whole_list()
         self._contacts()
         self._prepare()
-        if not self.vouchers:
+        if self._has_nameless:
+            self._note("books.nameless")
+        elif not self.vouchers:
             self._note("books.empty")
         self._listed.set()
 
@@ -402,26 +405,26 @@ class Sync:
         began = state.get("began") if cursor else None
         listing = self._session.voucherlist(**({"createdDateFrom": cursor} if cursor else {}))
         pages = listing.pages(self)
-        seen: set[Any] = set()
+        seen: set[str] = set()
         before: datetime | None = None
         in_order = True
         for rows in self._each(pages):
-            self._store.add("rows", [_stored(row) for row in rows])
+            self._has_nameless |= self._store.add("rows", [_stored(row) for row in rows]) < len(rows)
+            seen |= _ids(rows)
             if not first:
-                seen.update(row.get("id") for row in rows)
                 continue
-            began = began or _moment(pages.began)
+            began = began or _listed(pages.began)
             created = [row.get("createdDate") for row in rows]
             in_order = in_order and _is_sorted([before, *created] if before else created)
             before = created[-1] if in_order else None
             if before is not None:
                 # All days before it are there; of its own day some may be missing.
                 self._store.set_state(cursor=before.date().isoformat(), began=began)
-        if not first and pages.complete:
+        if not cursor and pages.complete:
             self._store.remove(self._store.known("rows").keys() - seen)
         if not pages.complete:
             self._note("books.moved")
-        listed = began or _moment(pages.began) or _moment(datetime.now(UTC))
+        listed = began or _listed(pages.began)
         self._store.set_state(listed=listed, cursor=None, began=None)
         return not cursor or self._increment()  # what was changed or deleted since it was begun
 
@@ -442,14 +445,12 @@ class Sync:
                 return False
         if not self._is_all(page.total):
             return False
-        self._store.set_state(listed=_moment(page.served_at))
+        self._store.set_state(listed=_listed(page.served_at))
         return True
 
     def _add_changed(self, rows: Sequence[Record]) -> None:
-        known = self._store.known("rows", [each for row in rows if isinstance(each := row.get("id"), str)])
-        changed = [each for each in map(_stored, rows) if known.get(each.get("id", "")) != _stamp(each)]
-        if changed:
-            self._store.add("rows", changed)
+        known = self._store.known("rows", _ids(rows))
+        self._store.add("rows", [row for row in map(_stored, rows) if known.get(str(row.get("id"))) != changed(row)])
 
     def _is_all(self, total: int) -> bool:
         """Whether as many rows are stored as there are, as far as that is shown, and as many of them in the archive."""
@@ -463,15 +464,15 @@ class Sync:
         """Reads the contacts, once a day or when a voucher names one that is not there."""
         known, state = self._store.known("contacts"), self._store.state
         named = {each for (each,) in self._ask_books("SELECT DISTINCT contact_id FROM vouchers")} - {None}
-        lost = set(state.get("contacts_lost") or ())
+        lost = set(state.get("contacts_lost", ()))
         if not self._full and _is_fresh(state.get("contacts_at")) and not named - known.keys() - lost:
             return
-        seen: set[Any] = set()
+        seen: set[str] = set()
         pages = self._session.contacts().pages(self)
         try:
             for rows in self._each(pages):
                 self._store.add("contacts", rows)
-                seen.update(row.get("id") for row in rows)
+                seen |= _ids(rows)
         except NotAllowed:
             if not state.get("contacts_refused"):
                 self._note("books.no_contacts")
@@ -482,7 +483,7 @@ class Sync:
             if pages.complete and known.keys() - seen:
                 self._store.remove(known.keys() - seen)
             self._store.set_state(
-                contacts_at=_moment(datetime.now(UTC)),
+                contacts_at=_listed(None),
                 contacts_lost=sorted(named - seen)[:MOST_LOST_CONTACTS],
                 contacts_refused=False,
             )
@@ -583,9 +584,8 @@ def _stored(row: Record) -> dict[str, Any]:
     return {**row, "voucherStatus": "open"} if row.get("voucherStatus") == "overdue" else dict(row)
 
 
-def _stamp(row: Mapping[str, Any]) -> str:
-    moment = row.get("updatedDate")
-    return berlin.written(moment) if isinstance(moment, date) else str(moment or "")
+def _ids(rows: Sequence[Record]) -> set[str]:
+    return {each for row in rows if isinstance(each := row.get("id"), str)}
 
 
 def _is_sorted(moments: Sequence[Any]) -> bool:
@@ -595,8 +595,10 @@ def _is_sorted(moments: Sequence[Any]) -> bool:
     return all(one <= other for one, other in itertools.pairwise(moments))
 
 
-def _moment(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+def _listed(served_at: datetime | None) -> str:
+    """When a list was read: as the server says, whose clock is that of the changes; a future one is not believed."""
+    now = datetime.now(UTC)
+    return min(served_at or now, now).isoformat()
 
 
 def _is_fresh(moment: str | None) -> bool:

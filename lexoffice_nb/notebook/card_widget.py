@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 
 
-def script(name: str) -> str:
+def script(name: str | Path) -> str:
     """Gives the JavaScript of a card; browsers get it as one module, with what all have in common in front."""
     return (_HERE / "card.js").read_text("utf-8") + (_HERE / name).read_text("utf-8")
 
 
-def style(*names: str) -> str:
+def style(*names: str | Path) -> str:
     """Gives the family's look, and what only this card has."""
     return "".join((_HERE / name).read_text("utf-8") for name in ("login_widget.css", *names))
 

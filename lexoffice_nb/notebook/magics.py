@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import importlib
 import keyword
 import re
 import sys
@@ -239,6 +240,29 @@ class LexofficeMagics(Magics):
 
         return run_cell(self._shell, arguments.name, arguments.session, cell, self._results)
 
+    @no_var_expand
+    @readable()
+    @magic_arguments()
+    @line_magic
+    def lexoffice_workshop(self, line: str) -> None:
+        """Open the lesson: a real sign-in at the sandbox in ten steps, with predictions, diagram and attacker.
+
+        It needs no account and no internet. `workshop` is put into the notebook as well, with ten exercises in which
+        you are the attacker: workshop.exercise(1). Running this again shows the same lesson where it stands.
+        """
+        read_line(self.lexoffice_workshop, line)
+        if not self._is_workshop(self._shell.user_ns.get("workshop")):
+            raise LexofficeError("name_taken", name="workshop")
+        use_language(self.language)
+        # The workshop lies above this module: it is found by its name, when somebody asks for it.
+        workshop = importlib.import_module("lexoffice_nb.workshop")
+        importlib.import_module("lexoffice_nb.workshop.lesson_widget").show_lesson(self._shell, self.language)
+        self._shell.push({"workshop": workshop}, interactive=True)
+
+    @staticmethod
+    def _is_workshop(value: object) -> bool:
+        return value is None or value is sys.modules.get("lexoffice_nb.workshop")
+
     @property
     def _results(self) -> dict[str, object]:
         """What %%lexoffice_sql has put into variables, by name."""
@@ -319,6 +343,9 @@ class LexofficeMagics(Magics):
             sign_in.close_all()
             for name, session in named.items():
                 self._drop(name, session)
+        lesson = sys.modules.get("lexoffice_nb.workshop.lesson_widget")
+        if lesson is not None:
+            lesson.close_lesson()
         use_language(None)
 
 

@@ -121,9 +121,9 @@ def complete(shell: InteractiveShell, context: CompletionContext) -> SimpleMatch
         return _found([], "")  # in a text or a comment
     dollar, owner, word = begun[1], begun[2], begun[3]
     if dollar:
-        return _found(_variables(shell, word), word)
+        return _found(_of("variable", _variables(shell, word)), word)
     if owner:
-        return _found(_columns_of(_SILENT.sub(_blanks, body), owner), word)
+        return _found(_of("column", _columns_of(_SILENT.sub(_blanks, body), owner)), word)
     return _found(_anywhere(_SILENT.sub(_blanks, body), quiet[: len(quiet) - len(word)], word), word)
 
 
@@ -131,10 +131,18 @@ def _blanks(match: re.Match[str]) -> str:
     return " " * (len(match[0]) - 1) + "\0"  # the end of it is no end of a word
 
 
-def _found(texts: Iterable[str], word: str) -> SimpleMatcherResult:
-    fitting = [each for each in dict.fromkeys(texts) if each.lower().startswith(word.lower())]
+def _of(kind: str, texts: Iterable[str]) -> list[tuple[str, str]]:
+    return [(each, kind) for each in texts]
+
+
+def _found(proposed: Iterable[tuple[str, str]], word: str) -> SimpleMatcherResult:
+    """Gives what begins with a word, each text once, with what it is: JupyterLab shows that beside it."""
+    kinds: dict[str, str] = {}
+    for each, kind in proposed:
+        if each.lower().startswith(word.lower()):
+            kinds.setdefault(each, kind)
     return {
-        "completions": [SimpleCompletion(each) for each in fitting],
+        "completions": [SimpleCompletion(each, type=kind) for each, kind in kinds.items()],
         "matched_fragment": word,
         "suppress": True,
         "ordered": True,
@@ -162,17 +170,18 @@ def _columns_of(body: str, owner: str) -> list[str]:
     return list(TABLES[table].columns) if table in TABLES else []
 
 
-def _anywhere(body: str, before: str, word: str) -> list[str]:
+def _anywhere(body: str, before: str, word: str) -> list[tuple[str, str]]:
     from lexoffice_nb.books.schema import TABLES
 
     if _AFTER_FROM.search(before):
-        return list(TABLES)
+        return _of("table", TABLES)
     named = dict.fromkeys(_sources(body).values()) or TABLES
     columns = [column for table in named for column in TABLES[table].columns]
+    found = _of("column", columns) + _of("table", TABLES)
     if not word:
-        return [*columns, *TABLES]
+        return found
     case: Callable[[str], str] = str.upper if word.isupper() else str.lower
-    return [*columns, *TABLES, *(case(each) for each in _WORDS)]
+    return found + _of("keyword", map(case, _WORDS))
 
 
 def _variables(shell: InteractiveShell, word: str) -> list[str]:

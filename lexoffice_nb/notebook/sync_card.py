@@ -1,16 +1,20 @@
 """The card of a sync: what it shows as data, and who puts it into the notebook.
 
-The widget itself is in `sync_widget`, and is imported when the first card is shown.
+The widget itself is in `sync_widget`, and is imported when the first card is shown. When a run is over, its card stands
+still: then it is HTML (`still_card`), which a saved notebook shows also without its kernel.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
+import uuid
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lexoffice_nb.notebook import still_card
 from lexoffice_nb.notebook.progress_line import ProgressLine, counted_and_left, grouped, sentence
 from lexoffice_nb.progress import watch_runs
 from lexoffice_nb.texts import current_language, from_server, text
@@ -25,7 +29,14 @@ if TYPE_CHECKING:
 
 OVER = ("done", "stopped", "failed")
 _SYNC = ("lexoffice_nb.books.sync", "Sync")  # by name: it is imported when books are
-_ICONS = {"running": "busy", "stopping": "busy", "paused": "paused", "stopped": "stopped", "done": "ok"}
+_ICONS = {
+    "running": "busy",
+    "stopping": "busy",
+    "paused": "paused",
+    "stopped": "stopped",
+    "done": "ok",
+    "removed": "info",
+}
 _cards: weakref.WeakKeyDictionary[InteractiveShell, SyncCards] = weakref.WeakKeyDictionary()
 
 
@@ -35,6 +46,8 @@ class SyncCards:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = weakref.ref(shell)
         self._of: weakref.WeakKeyDictionary[Run, SyncWidget] = weakref.WeakKeyDictionary()
+        self._places: weakref.WeakKeyDictionary[Run, list[str]] = weakref.WeakKeyDictionary()  # where each is displayed
+        self._removed: weakref.WeakSet[Run] = weakref.WeakSet()
         self._in_cell: weakref.WeakKeyDictionary[Run, int] = weakref.WeakKeyDictionary()
         self._stop: Callable[[], None] | None = None
 
@@ -47,6 +60,8 @@ class SyncCards:
         """Begins to watch; harmless if it does already."""
         if self._stop is None:
             self._stop = watch_runs(self)
+            if (shell := self._shell()) is not None:
+                shell.events.register("post_run_cell", self._cell_over)
             for formatter in self._formatters():
                 formatter.for_type_by_name(*_SYNC, self._as_output)
 
@@ -64,12 +79,16 @@ class SyncCards:
                     run.stop()
             card.close()
         if (shell := self._shell()) is not None:
+            shell.events.unregister("post_run_cell", self._cell_over)
             _cards.pop(shell, None)
 
     def __call__(self, run: Run) -> None:
         """Shows a run that is new; brings the card of one that is known up to date."""
+        _shorten_interrupt(run)
         if (card := self._of.get(run)) is not None:
             card.show()
+            if run.state in OVER:
+                self._stand_still(run)
         elif run.state in OVER or threading.current_thread() is not threading.main_thread():
             return  # what another thread shows would land in whatever cell runs
         elif self._is_seen():
@@ -88,18 +107,48 @@ class SyncCards:
         return kernel is not None and bool(kernel._allow_stdin)
 
     def _show(self, run: Run) -> None:
+        shell = self._shell()
+        if shell is None:
+            return
+        place = uuid.uuid4().hex
+        # Noted first: it may be over at any moment, in its own thread.
+        self._places.setdefault(run, []).append(place)
+        self._in_cell[run] = shell.execution_count
+        if run.state in OVER:
+            self._publish(self._still(run), place, update=False)
+            return
         from IPython.display import display
 
         from lexoffice_nb.notebook.sync_widget import SyncWidget
 
-        shell = self._shell()
-        if shell is None:
-            return
         if run not in self._of:
             self._of[run] = SyncWidget(run)
             ProgressLine.of(shell).leave_out(run)
-        self._in_cell[run] = shell.execution_count
-        display(self._of[run])  # type: ignore[no-untyped-call]
+        display(self._of[run], display_id=place)  # type: ignore[no-untyped-call]
+        if run.state in OVER:
+            self._stand_still(run)
+
+    def _stand_still(self, run: Run) -> None:
+        """Puts what stays in the file wherever a run is displayed."""
+        data = self._still(run)
+        for place in tuple(self._places.get(run, ())):
+            self._publish(data, place, update=True)
+
+    def _still(self, run: Run) -> dict[str, str]:
+        card = self._of.get(run)
+        return still_card.still(sync_card(run, card.moment if card is not None else Moment()))
+
+    def _publish(self, data: dict[str, str], place: str, *, update: bool) -> None:
+        if (shell := self._shell()) is not None:
+            shell.display_pub.publish(data, {}, transient={"display_id": place}, update=update)
+
+    def _cell_over(self, *_: object) -> None:
+        """A cell may have removed what a card says is there."""
+        for run in tuple(self._places):
+            with contextlib.suppress(Exception):  # IPython would show it, below the person's own cell
+                if run.state in OVER and run not in self._removed and _is_removed(run):
+                    self._removed.add(run)
+                    self._stand_still(run)
 
     def _as_output(self, run: Run) -> None:
         """Shows a run that is the value of a cell: its card, unless that cell has shown it already."""
@@ -132,9 +181,24 @@ class Moment:
     wished: str = ""
 
 
+def _is_removed(run: Run) -> bool:
+    """Whether what it brought is there no more; only some runs can tell."""
+    return bool(run.state in OVER and getattr(run, "removed", False))
+
+
+def _shorten_interrupt(run: Run) -> None:
+    """Where Ctrl-C ends a run in the cell that waits for it: the card says how far it came, a line that it goes on.
+
+    The interrupt stops the cell all the same, but without a page of frames of HTTP below the card.
+    """
+    interrupt = sys.exc_info()[1]
+    if run.state == "stopped" and isinstance(interrupt, KeyboardInterrupt):
+        vars(interrupt)["_render_traceback_"] = lambda: [text("cli.sync.stopped")]
+
+
 def sync_card(run: Run, moment: Moment) -> dict[str, Any]:
     """Gives the whole card of a run as it stands, in the person's language."""
-    state: str = run.state
+    state: str = run.state if not _is_removed(run) else "removed"
     if moment.wished == "stop" and state not in OVER:
         state = "stopping"
     return {
@@ -146,7 +210,7 @@ def sync_card(run: Run, moment: Moment) -> dict[str, Any]:
         "status": {"icon": _ICONS.get(state, "error"), "text": _status(state, moment.newest)},
         "bar": _bar(state, moment.newest),
         "rows": _rows(run, state),
-        "problem": _problem(run),
+        "problem": _problem(run) if state != "removed" else None,
         "notes": _notes(run, state, moment),
         "actions": _actions(run, state),
         "busy": text("sync.busy"),
@@ -165,7 +229,7 @@ def _at_documents(newest: Progress | None) -> bool:
 
 def _bar(state: str, newest: Progress | None) -> dict[str, Any] | None:
     """The bar and the words beside it; without a time that is left where nobody works on it."""
-    if newest is None or state == "done":
+    if newest is None or state in ("done", "removed"):
         return None
     counted, left = counted_and_left(newest)
     return {
@@ -194,9 +258,13 @@ def _rows(run: Run, state: str) -> list[dict[str, str]]:
 
 
 def _notes(run: Run, state: str, moment: Moment) -> list[str]:
+    if state == "removed":
+        return [text("sync.note.removed")]
     notes = [from_server(note, 300) for note in run.notes]
-    if state in ("stopped", "failed"):
+    if state == "stopped":
         notes.append(text("sync.note.stopped"))
+    elif state == "failed":  # its problem has said what to do now, which may be to wait
+        notes.append(text("sync.note.kept"))
     elif state == "paused":
         notes.append(text("sync.note.paused"))
     elif state == "running" and run.waited_for:
@@ -207,7 +275,7 @@ def _notes(run: Run, state: str, moment: Moment) -> list[str]:
 
 
 def _actions(run: Run, state: str) -> list[dict[str, Any]]:
-    if run.waited_for or state in ("stopping", *OVER):
+    if run.waited_for or state in ("stopping", "removed", *OVER):
         return []
     first = "resume" if state == "paused" else "pause"
     return [

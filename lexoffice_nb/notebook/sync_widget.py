@@ -1,7 +1,8 @@
 """The card of a sync as an anywidget. As with the sign-in card, everything travels as custom messages.
 
 Synced traits would be written into the notebook file: a file that is opened tomorrow would show yesterday's progress
-as if it went on. So a card that is restored asks who is there, and says "run the cell again".
+as if it went on. So a card that is restored asks who is there, and says "run the cell again". When the run is over,
+what it came to takes the place of the widget (`SyncCards`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ class SyncWidget(CardWidget):
         self._lock = threading.Lock()
         super().__init__()
         self._stop_watching = watch(self._hear)
+
+    @property
+    def moment(self) -> Moment:
+        """What it knows of the run beside the run itself."""
+        return self._moment
 
     def _receive(self, message: dict[str, Any]) -> None:
         kind, name = message.get("kind"), message.get("name")

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from lexoffice_nb.errors import IdTokenError, shielded
 from lexoffice_nb.oauth.pkce import base64url
-from lexoffice_nb.oauth.transport import Answer, Origin, fetch
+from lexoffice_nb.oauth.trace import Recorder, observed
+from lexoffice_nb.oauth.transport import Answer, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,8 +77,9 @@ class ExpectedClaims:
 class IssuerKeys:
     """The keys at an issuer's `jwks_uri`, fetched when they are first needed and once more for an unknown kid."""
 
-    def __init__(self, jwks_uri: str) -> None:
+    def __init__(self, jwks_uri: str, recorder: Recorder | None = None) -> None:
         self._uri = jwks_uri
+        self._recorder = recorder
         self._keys: list[Mapping[str, Any]] = []
         self._refetched = float("-inf")
         self._lock = threading.Lock()
@@ -126,7 +128,7 @@ class IssuerKeys:
 
     def _fetch(self) -> None:
         host = Origin.of(self._uri).host
-        answer = fetch("GET", self._uri, stage="id_token", limit=JWKS_LIMIT)
+        answer = observed(self._recorder, "GET", self._uri, title="jwks", stage="id_token", limit=JWKS_LIMIT)
         keys = _keys(answer)
         if keys is None:
             raise IdTokenError("jwks_unreadable", host=host)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import itertools
 import secrets
 import threading
 import time
@@ -16,15 +17,19 @@ from lexoffice_nb.errors import CallbackError, IdTokenError, LoginError, shielde
 from lexoffice_nb.log import log
 from lexoffice_nb.oauth import callback
 from lexoffice_nb.oauth.id_token import ExpectedClaims, IssuerKeys, verify_id_token
+from lexoffice_nb.oauth.metadata import how_it_was_read
 from lexoffice_nb.oauth.pkce import code_challenge, new_code_verifier
 from lexoffice_nb.oauth.provider import Provider
 from lexoffice_nb.oauth.token_endpoint import TokenAnswer, TokenEndpoint
 from lexoffice_nb.oauth.tokens import Secret, TokenSet
+from lexoffice_nb.oauth.trace import Hidden, Recorder
 from lexoffice_nb.oauth.transport import Origin, is_allowed
 from lexoffice_nb.texts import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from lexoffice_nb.oauth.trace import Step
 
 ATTEMPT_SECONDS = 600.0
 DEFAULT_SCOPES = ("openid", "profile", "invoice.read")
@@ -40,6 +45,7 @@ class _Attempt:
     verifier: Secret
     begun: float
     begun_at: datetime
+    number: int
     used: bool = False
 
     @property
@@ -110,8 +116,10 @@ class LexofficeLogin:
         self.max_age = max_age
         if provider.client_authentication != "none" and not secret:
             raise LoginError("client_secret_missing", provider=provider.title)
-        self.endpoint = TokenEndpoint(provider, self.client_id, secret, self.resource)
-        self.keys = IssuerKeys(provider.jwks_uri) if provider.jwks_uri else None
+        self._recorder = Recorder((*self.scopes, str(provider.issuer)), how_it_was_read(provider.issuer))
+        self._made = itertools.count(1)
+        self.endpoint = TokenEndpoint(provider, self.client_id, secret, self.resource, self._recorder)
+        self.keys = IssuerKeys(provider.jwks_uri, self._recorder) if provider.jwks_uri else None
         self.tokens: TokenSet | None = None
         self._attempts: deque[_Attempt] = deque(maxlen=MOST_ATTEMPTS)  # the newest last
         self._doubted: Secret | None = None
@@ -129,9 +137,10 @@ class LexofficeLogin:
         attempt = _Attempt(
             state=secrets.token_urlsafe(32),
             nonce=secrets.token_urlsafe(32),
-            verifier=new_code_verifier(),
+            verifier=self._new_verifier(),
             begun=time.monotonic(),
             begun_at=datetime.now(UTC),
+            number=next(self._made),
         )
         parameters = {
             "response_type": "code",
@@ -154,12 +163,21 @@ class LexofficeLogin:
             self._attempts.append(attempt)
         endpoint = urlsplit(self.provider.authorization_endpoint)
         resources = [("resource", uri) for uri in self.resource]
-        query = urlencode([*parse_qsl(endpoint.query), *parameters.items(), *resources])
+        pairs = [*parse_qsl(endpoint.query), *parameters.items(), *resources]
+        self._recorder.login_url(attempt.number, self.provider.authorization_endpoint, pairs)
+        query = urlencode(pairs)
         log.debug(
             "login URL made: host=%s client_id=%s redirect_uri=%s scope=%s S256",
             *(endpoint.hostname, self.client_id, self.redirect_uri, parameters.get("scope")),
         )
         return endpoint._replace(query=query).geturl()
+
+    def _new_verifier(self) -> Secret:
+        return new_code_verifier()
+
+    def steps(self) -> tuple[Step, ...]:
+        """Gives what was recorded of it until now, without a secret; the session's `trace()` draws it."""
+        return self._recorder.steps()
 
     @property
     def _openid(self) -> bool:
@@ -209,14 +227,29 @@ class LexofficeLogin:
             LoginError: if the provider does not answer.
         """
         pasted = callback_url if isinstance(callback_url, Secret) else Secret(callback_url)
+        return self._exchange(*self._accept(pasted, caught=caught))
+
+    def _accept(self, callback_url: Secret, *, caught: bool) -> tuple[_Attempt, Secret]:
+        """Checks a callback URL; gives the login URL that it answers, and the code."""
         try:
-            attempt, code = self._take(pasted, caught=caught)
+            attempt, code = self._take(callback_url, caught=caught)
         except CallbackError as error:
             log.debug("callback refused: %s", error.code)
+            self._recorder.callback(callback_url, self.redirect_uri, error=error.code)
             raise
         log.debug("callback accepted: state and issuer are those of the attempt")
+        signed_in_at = self.provider.authorization_endpoint
+        self._recorder.callback(callback_url, self.redirect_uri, login=attempt.number, endpoint=signed_in_at)
+        return attempt, code
+
+    def _exchange(self, attempt: _Attempt, code: Secret) -> TokenSet:
+        """Exchanges the code of a callback that was accepted, and checks what comes."""
         answer = self.endpoint.exchange(code, attempt.verifier, self.redirect_uri)
-        self.tokens = self._token_set(answer, attempt)
+        try:
+            self.tokens = self._token_set(answer, attempt)
+        except LoginError as error:
+            self._recorder.id_token((), error=error.code)
+            raise
         log.debug("signed in")
         return self.tokens
 
@@ -279,6 +312,9 @@ class LexofficeLogin:
                     begun=attempt.begun_at.timestamp(),
                 ),
             )
+            nonce = Hidden("nonce", len(attempt.nonce))
+            ours = (("iss", str(self.provider.issuer)), ("aud", self.client_id), ("nonce", nonce))
+            self._recorder.id_token((*ours, *((name, "") for name in ("exp", "iat", "at_hash") if name in claims)))
         return TokenSet(
             access_token=answer.access_token,
             expires_at=answer.expires_at,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from lexoffice_nb.errors import DiscoveryError, LoginError
-from lexoffice_nb.oauth.transport import Origin, fetch, is_allowed
+from lexoffice_nb.oauth.trace import Recorder, Step, observed
+from lexoffice_nb.oauth.transport import Origin, is_allowed
 from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ OWN_PARAMETERS = frozenset(
 )
 
 _kept: dict[tuple[str, str | None], tuple[float, str]] = {}  # as JSON, which nobody who got it can change
+_steps: dict[tuple[str, str | None], tuple[Step, ...]] = {}  # how it was read
 _lock = threading.Lock()
 
 
@@ -71,9 +73,11 @@ def metadata_of(issuer: str, metadata_url: str | None = None) -> Mapping[str, An
         read_at, kept = _kept.get(key, (0.0, None))
     try:
         if kept is None or time.monotonic() - read_at >= KEPT_SECONDS:
-            kept = json.dumps(_read(issuer, metadata_url))
+            recorder = Recorder()
+            kept = json.dumps(_read(issuer, metadata_url, recorder))
             with _lock:
                 _kept[key] = (time.monotonic(), kept)
+                _steps[key] = recorder.steps()
         return MappingProxyType(json.loads(kept))
     except RecursionError:  # what could be read once may be too deep where a program is deep itself
         raise DiscoveryError("metadata_not_json", host=shown(issuer)) from None
@@ -90,12 +94,19 @@ def forget_metadata(issuer: str | None = None) -> None:
     with _lock:
         for key in [key for key in _kept if issuer in (None, key[0])]:
             del _kept[key]
+            _steps.pop(key, None)
 
 
-def _read(issuer: str, metadata_url: str | None) -> dict[str, Any]:
+def how_it_was_read(issuer: str | None) -> tuple[Step, ...]:
+    """Gives the requests with which an issuer's description was read; none where that is not kept any more."""
+    with _lock:
+        return next((steps for (of, _), steps in _steps.items() if of == issuer), ())
+
+
+def _read(issuer: str, metadata_url: str | None, recorder: Recorder) -> dict[str, Any]:
     # The OpenID document wins; what only the other one has (a revocation endpoint, say) is added.
     merged: dict[str, Any] = {}
-    for document in reversed(_documents(issuer, metadata_url)):
+    for document in reversed(_documents(issuer, metadata_url, recorder)):
         merged |= document
     return merged
 
@@ -110,7 +121,7 @@ def _standard_urls(issuer: str) -> tuple[str, str]:
     )
 
 
-def _documents(issuer: str, metadata_url: str | None) -> list[dict[str, Any]]:
+def _documents(issuer: str, metadata_url: str | None, recorder: Recorder) -> list[dict[str, Any]]:
     """Reads both documents. One is enough: where the other should be, servers answer with anything."""
     if "/.well-known/" in issuer:
         raise DiscoveryError("issuer_description", host=shown(issuer))
@@ -118,7 +129,7 @@ def _documents(issuer: str, metadata_url: str | None) -> list[dict[str, Any]]:
     problem = None
     for url in (metadata_url,) if metadata_url else _standard_urls(issuer):
         try:
-            if document := _read_document(url, issuer):
+            if document := _read_document(url, issuer, recorder):
                 documents.append(document)
         except DiscoveryError as error:
             if error.code not in ("metadata_status", "metadata_not_json"):
@@ -129,10 +140,10 @@ def _documents(issuer: str, metadata_url: str | None) -> list[dict[str, Any]]:
     return documents
 
 
-def _read_document(url: str, issuer: str) -> dict[str, Any] | None:
+def _read_document(url: str, issuer: str, recorder: Recorder) -> dict[str, Any] | None:
     host = shown(issuer)
     try:
-        answer = fetch("GET", url, stage="discovery", limit=METADATA_LIMIT)
+        answer = observed(recorder, "GET", url, stage="discovery", limit=METADATA_LIMIT)
     except LoginError as error:
         raise DiscoveryError(error.code, stage="discovery", **error.values) from None
     if answer.status in (404, 405, 410):

@@ -13,7 +13,8 @@ from urllib.parse import quote_plus
 from lexoffice_nb.errors import InvalidGrant, LoginError, TokenEndpointError, shielded
 from lexoffice_nb.log import log
 from lexoffice_nb.oauth.tokens import Secret
-from lexoffice_nb.oauth.transport import Answer, Origin, fetch
+from lexoffice_nb.oauth.trace import Recorder, observed
+from lexoffice_nb.oauth.transport import Answer, Origin
 from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class TokenEndpoint:
     client_id: str
     client_secret: Secret | None = None
     resource: tuple[str, ...] = ()
+    recorder: Recorder | None = field(default=None, compare=False, repr=False)
 
     @shielded
     def exchange(self, code: Secret, code_verifier: Secret, redirect_uri: str) -> TokenAnswer:
@@ -123,7 +125,7 @@ class TokenEndpoint:
             raw = self.provider.client_secret_encoding == "raw"
             headers["Authorization"] = _basic(self.client_id, self.client_secret, raw=raw)
         log.debug("[%s] the client authenticates with %s", stage, "Basic" if headers else _how(form))
-        answer = fetch("POST", url, stage=stage, limit=ANSWER_LIMIT, form=form, headers=headers)
+        answer = observed(self.recorder, "POST", url, stage=stage, limit=ANSWER_LIMIT, form=form, headers=headers)
         if 300 <= answer.status < 400:
             log.debug("[%s] a redirect, which is not followed", stage)
             # Following it would carry code and verifier to wherever it points.

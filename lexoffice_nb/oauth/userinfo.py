@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lexoffice_nb.errors import LoginError, UserinfoError, shielded
 from lexoffice_nb.oauth.id_token import SKEW_SECONDS, IssuerKeys, is_number, signed_claims
 from lexoffice_nb.oauth.tokens import Secret
-from lexoffice_nb.oauth.transport import Answer, Origin, fetch
+from lexoffice_nb.oauth.trace import Recorder, observed
+from lexoffice_nb.oauth.transport import Answer, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +37,12 @@ _CODES = {
 
 @shielded
 def userinfo(
-    provider: Provider, keys: IssuerKeys | None, client_id: str, access_token: Secret, subject: str
+    provider: Provider,
+    keys: IssuerKeys | None,
+    client_id: str,
+    access_token: Secret,
+    subject: str,
+    recorder: Recorder | None = None,
 ) -> Mapping[str, Any]:
     """Asks a provider who signed in; the access token goes to its userinfo endpoint only, redirects are not followed.
 
@@ -46,6 +52,7 @@ def userinfo(
         client_id: whom a signed answer must be for, if it says so.
         access_token: the bearer.
         subject: the `sub` of the verified ID token, which the answer must repeat; where it is empty, none is believed.
+        recorder: who may see the request, without its secrets.
 
     Returns:
         The claims.
@@ -62,7 +69,7 @@ def userinfo(
         "Accept": f"application/json, {SIGNED}",
         "Authorization": Secret(f"Bearer {access_token.reveal()}"),
     }
-    answer = fetch("GET", endpoint, stage="userinfo", limit=USERINFO_LIMIT, headers=headers)
+    answer = observed(recorder, "GET", endpoint, stage="userinfo", limit=USERINFO_LIMIT, headers=headers)
     if answer.status == 200 and _kind(answer) == SIGNED:
         claims = _signed(answer, keys)
         _check_signed(claims, provider.issuer, client_id)

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
     from werkzeug.serving import BaseWSGIServer
 
+    from lexoffice_nb.sandbox.workshop.world import World
+
 BERLIN = ZoneInfo("Europe/Berlin")
 _MOST_RECORDS = 10_000
 _MOST_BODY_OCTETS = 1 << 20
@@ -54,7 +56,9 @@ _TOKEN_PATHS = tuple(f"{prefix}token" for prefix in _PREFIXES)
 _GRANT_TYPES = {AuthorizationCodeGrant.GRANT_TYPE, RefreshTokenGrant.GRANT_TYPE}
 
 
-class _QuietHandler(WSGIRequestHandler):
+class QuietHandler(WSGIRequestHandler):
+    """Serves one request for each connection, and writes nothing down."""
+
     # One request per connection, so that a stopped sandbox answers nobody over a connection that was kept open.
     protocol_version = "HTTP/1.0"
     timeout = 30  # an idle or dripping connection frees its thread
@@ -63,6 +67,7 @@ class _QuietHandler(WSGIRequestHandler):
         """Nothing: request lines carry codes and states."""
 
     def version_string(self) -> str:
+        """What the header `Server` says."""
         return "lexoffice-sandbox"
 
 
@@ -83,6 +88,7 @@ class Sandbox:
         self._server: BaseWSGIServer | None = None
         self.voucher_rows: dict[str, VoucherRows] = {}
         self.last_request = time.monotonic()
+        self.workshop: World | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -106,6 +112,9 @@ class Sandbox:
         try:
             self._start()
         except BaseException:
+            if self._server is not None:
+                self._server.server_close()
+                self._server = None
             self._close()
             raise
 
@@ -124,12 +133,22 @@ class Sandbox:
         self.key = signing_key(self._data_dir / "signing-key.json")
         self.partner_client = partner.partner_client(self._data_dir / "partner-secret", self.settings)
         self.sessions = Sessions(self._database)
-        self._server.app = _application(self)
+        if self.settings.workshop:
+            # Nobody else loads it: without it there is no class in this process that could leave a check out.
+            from lexoffice_nb.sandbox.workshop.world import World
+
+            self.workshop = World(self, self._database, self._data_dir)
+            self.workshop.start()
+        self._server.app = self.application()
         # The socket listens since it was bound: who connects before this line waits a moment and is served.
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="lexoffice-sandbox", daemon=True
         )
         self._thread.start()
+
+    def application(self) -> Flask:
+        """What it serves."""
+        return _application(self)
 
     def stop(self) -> None:
         """Stop serving and close the files."""
@@ -141,6 +160,8 @@ class Sandbox:
             self._close()
 
     def _close(self) -> None:
+        if self.workshop is not None:
+            self.workshop.stop()
         self._database.close()
         for rows in self.voucher_rows.values():
             rows.close()
@@ -202,7 +223,7 @@ class Sandbox:
             bound.bind(("127.0.0.1", port))
             bound.listen(128)
             return make_server(
-                "127.0.0.1", port, Flask(__name__), threaded=True, request_handler=_QuietHandler, fd=bound.fileno()
+                "127.0.0.1", port, Flask(__name__), threaded=True, request_handler=QuietHandler, fd=bound.fileno()
             )
 
     def record(self, response: Response) -> None:
@@ -286,7 +307,8 @@ def _application(box: Sandbox) -> Flask:
             return Response("A nonce is needed\n", 400, content_type="text/plain")
         return jsonify({"proof": identity.proof(box.identity_secret, nonce, box.url)})
 
-    by_paper = Issuer(
+    issuer_by_paper = Issuer if box.workshop is None else box.workshop.issuer
+    by_paper = issuer_by_paper(
         *(box.url, paper.PAPER, paper.notebook_client(), box.grants, box.settings),
         extensions=[openid.IdTokens(box.url, box.key, box.settings)],
     )
@@ -300,4 +322,6 @@ def _application(box: Sandbox) -> Flask:
     app.register_blueprint(addons.blueprint(browser, views, box.api_keys, box.partner_client, box.url))
     books = all_books(box.ledgers, box.voucher_rows, box._database)
     app.register_blueprint(api.blueprint(box.grants, box.api_keys, books, box.settings))
+    if box.workshop is not None:
+        box.workshop.attach(app)
     return app

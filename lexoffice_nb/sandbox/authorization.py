@@ -50,6 +50,9 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
         extensions: What each of its grants is given beside PKCE.
     """
 
+    code_grant: type[CodeGrant] = CodeGrant
+    pkce: type[S256Required] = S256Required
+
     def __init__(
         self,
         url: str,
@@ -66,7 +69,7 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no typ
         self.grants = grants
         self.settings = settings
         self.scopes_supported = contract.scopes
-        self.register_grant(CodeGrant, [S256Required(required=True), *extensions])
+        self.register_grant(self.code_grant, [self.pkce(required=True), *extensions])
         self.register_grant(RotatingRefreshGrant, extensions)
         self.register_endpoint(Revocation)
         self.register_client_auth_method(

@@ -24,6 +24,8 @@ from lexoffice_nb.sandbox.grants import Grant
 from lexoffice_nb.sandbox.people import PEOPLE, Person
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from authlib.oauth2.rfc6749 import OAuth2Request
 
     from lexoffice_nb.sandbox.clients import Client
@@ -69,11 +71,15 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib ships 
             nonce=sent.get("nonce") or None,
             auth_time=request.auth_time,
             redirect_uri=sent["redirect_uri"],
-            code_challenge=sent["code_challenge"],
+            code_challenge=self.challenge_of(sent),
         )
         code = new_secret(self.server.contract.code_octets)
         self.server.grants.issue_code(grant, code, self.server.settings.code_life)
         return code
+
+    def challenge_of(self, sent: Mapping[str, str]) -> str:
+        """The challenge that the code is bound to."""
+        return sent["code_challenge"]
 
     def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
         """Nothing to do: it was stored, hashed, when it was made."""

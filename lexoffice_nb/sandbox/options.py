@@ -50,7 +50,8 @@ def described(chosen: argparse.Namespace) -> str:
     return " ".join(f"{name} {_plain(value)}" for name, value in given.items() if value is not None)
 
 
-_DESCRIBED = re.compile(r"(--[a-z-]{1,12} [0-9][0-9.]{0,28}( |$)){0,8}")
+WORKSHOP = "--workshop"
+_DESCRIBED = re.compile(r"(--workshop( |$))?(--[a-z-]{1,12} [0-9][0-9.]{0,28}( |$)){0,8}")
 
 
 def is_described(text: str) -> bool:

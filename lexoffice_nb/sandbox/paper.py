@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from lexoffice_nb.sandbox.clients import Client
 from lexoffice_nb.sandbox.contract import Contract
 from lexoffice_nb.sandbox.database import new_secret
 from lexoffice_nb.sandbox.openid import needed_sign_in
 from lexoffice_nb.sandbox.scopes import DEFAULT_SCOPE, SCOPES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CLIENT_ID = "lexoffice-nb"
 PASTE_REDIRECT_URI = "http://127.0.0.1/lexoffice-nb/paste"
@@ -29,14 +33,14 @@ PAPER = Contract(
 )
 
 
-def notebook_client() -> Client:
-    """The one client of this contract."""
-    return Client(CLIENT_ID, "lexoffice-nb", DEFAULT_SCOPE, _accepts_redirect_uri)
-
-
-def _accepts_redirect_uri(redirect_uri: str) -> bool:
+def accepts_redirect_uri(redirect_uri: str) -> bool:
     """Exact match, with a free port for loopback addresses (RFC 8252, section 7.3; RFC 9700, section 2.1)."""
     if redirect_uri == PASTE_REDIRECT_URI:
         return True
     loopback = _LOOPBACK_REDIRECT_URI.fullmatch(redirect_uri)
     return loopback is not None and int(loopback[1] or 80) <= 65535
+
+
+def notebook_client(accepts: Callable[[str], bool] = accepts_redirect_uri) -> Client:
+    """The one client of this contract."""
+    return Client(CLIENT_ID, "lexoffice-nb", DEFAULT_SCOPE, accepts)

@@ -16,6 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 from filelock import FileLock, Timeout
@@ -29,6 +30,9 @@ from lexoffice_nb.sandbox.private_files import (
     read_private_file,
     write_private_file,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ISSUER = re.compile(r"http://127\.0\.0\.1:([1-9][0-9]{0,4})")
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +71,11 @@ def data_dir() -> Path:
     return platformdirs.user_data_path("lexoffice_nb") / "sandbox"
 
 
+def workshop_dir() -> Path:
+    """Where this user's sandbox of the workshop keeps its things: it never meets the usual one."""
+    return platformdirs.user_data_path("lexoffice_nb") / "workshop"
+
+
 def find(folder: Path | None = None) -> SandboxAddress | None:
     """The running sandbox, if there is one and it is ours.
 
@@ -80,8 +89,13 @@ def find(folder: Path | None = None) -> SandboxAddress | None:
     return address
 
 
-def find_or_start(timeout: float = 20, folder: Path | None = None) -> SandboxAddress:
+def find_or_start(timeout: float = 20, folder: Path | None = None, arguments: Sequence[str] = ()) -> SandboxAddress:
     """The running sandbox, started if there is none. Two processes that call this at once get the same one.
+
+    Args:
+        timeout: Seconds that it may take.
+        folder: Where it keeps its things.
+        arguments: Options on the command line of a sandbox that has to be started.
 
     Raises:
         SandboxError: It did not start in time, or ended at once.
@@ -93,7 +107,7 @@ def find_or_start(timeout: float = 20, folder: Path | None = None) -> SandboxAdd
     try:
         make_private_folder(folder)
         with FileLock(folder / "start.lock", timeout=timeout, mode=0o600):
-            return find(folder) or _start(folder, deadline)
+            return find(folder) or _start(folder, deadline, arguments)
     except Timeout:
         raise SandboxError(f"another process is starting the sandbox and did not finish in {timeout:g} s") from None
     except (OSError, NotPrivate) as error:
@@ -196,14 +210,14 @@ def _proof_from(url: str, nonce: str) -> str | None:
     return None
 
 
-def _start(folder: Path, deadline: float) -> SandboxAddress:
+def _start(folder: Path, deadline: float, arguments: Sequence[str]) -> SandboxAddress:
     log_file = folder / "sandbox.log"
     create_private_file(log_file)
     # Nothing of the client's configuration, some of which is secret, has any business in the server's environment.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LEXOFFICE_")}
     with log_file.open("wb") as log:
         child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-P", "-c", _START, str(_PACKAGE_ROOT), "--data-dir", str(folder)],
+            [sys.executable, "-P", "-c", _START, str(_PACKAGE_ROOT), "--data-dir", str(folder), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -35,6 +35,8 @@ class SandboxSettings:
         partner_rate_pause: Seconds for which it answers 429 to everybody once the limit was passed.
         seed: What the books are drawn from. Nothing secret depends on it.
         extra_vouchers: Vouchers of the demo organisation beyond its drawn books, spread over the years before them.
+        workshop: The world of the workshop's exercises is there too, with checks that can be switched off. Read once,
+            at the start.
     """
 
     access_token_life: int = 3600
@@ -60,6 +62,7 @@ class SandboxSettings:
     partner_rate_pause: float = 30.0
     seed: int = 1
     extra_vouchers: int = 0
+    workshop: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ import threading
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
 import pytest
 
 from lexoffice_nb.api.records import BERLIN
+from lexoffice_nb.books import formats, sql, wanted
 from lexoffice_nb.books import store as storage
-from lexoffice_nb.books import wanted
 from lexoffice_nb.books.store import Store
 from lexoffice_nb.books.sync import Sync
 from lexoffice_nb.errors import BooksError, SignedOut
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from lexoffice_nb import LexofficeSession
     from lexoffice_nb.books.books import Books
+    from lexoffice_nb.books.report import Report
     from lexoffice_nb.sandbox import Sandbox
 
 TODAY = datetime.now(BERLIN).date()
@@ -103,7 +104,8 @@ def test_revenue_is_the_ledgers(box: Sandbox, books: Books) -> None:
         }
         assert report.total is not None
         assert report.total["revenue"] == euros(sum(cents.values()))
-        assert report.notes == ()
+        assert len(report.notes) == 1
+        assert "unchecked" in report.notes[0]
 
 
 def test_what_customers_owe_is_the_ledgers(box: Sandbox, books: Books) -> None:
@@ -123,6 +125,9 @@ def test_tax_by_payment_is_the_ledgers(box: Sandbox, books: Books) -> None:
         rows = {row["tax_rate"]: row["tax"] for row in books.vat(month, basis="cash")}
         taxed = {rate: cents for (when, rate), cents in expected.items() if when == month and cents}
         assert {int(rate): tax for rate, tax in rows.items() if tax} == {rate: euros(c) for rate, c in taxed.items()}
+    whole = books.reconcile()  # with nothing that it did not look at
+    assert (len(whole), whole.notes) == (0, ())
+    assert repr(books.missing).endswith("payments 0")
 
 
 def test_nothing_disagrees_in_whole_books(books: Books) -> None:
@@ -241,7 +246,7 @@ def test_after_a_sync_there_are_few_files_however_many_it_wrote(
     assert len(list(books.store.folder.glob("raw_rows-*.parquet"))) > 1  # the old ones go later: somebody may read them
     manifest = storage._manifest(books.store.folder)
     assert {len(manifest.of(source)) for source in ("rows", "documents", "contacts")} == {1}
-    assert books.revenue().notes == ()
+    assert books.articles().notes == ()
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -256,7 +261,7 @@ def test_what_was_damaged_is_said_until_a_sync_has_fetched_it_again(books: Books
     sync = books.sync(full=full, wait=True)
     assert any("damaged" in note for note in sync.notes)
     assert books.store.known("documents") == before
-    assert books.revenue().notes == ()
+    assert books.articles().notes == ()
     assert not any("damaged" in note for note in books.sync(wait=True).notes)
 
 
@@ -288,6 +293,90 @@ def test_ctrl_c_while_the_books_are_read_is_an_interrupt(books: Books) -> None:
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt), books.store._guard(), duckdb.connect() as connection:
         connection.execute(query).fetchall()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_ctrl_c_while_a_query_cannot_be_stopped_is_an_interrupt_all_the_same(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "PATIENCE", 0.1)
+    # A single function over a long list: DuckDB does not listen meanwhile, and the connection cannot be closed.
+    unheard = "SELECT list_sum(list_sort(list_transform(range(3000000), lambda x: hash(x) % 1000000)))"
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        books.sql(unheard)
+    timer.join()
+
+
+def _listed(number: str, **more: Any) -> dict[str, Any]:
+    """A row of the list as it is stored: an invoice of 119 euros, unless it says otherwise."""
+    row = {"id": f"odd-{number}", "voucherType": "invoice", "voucherStatus": "open", "voucherNumber": number}
+    days = dict.fromkeys(("voucherDate", "dueDate", "updatedDate"), f"{TODAY}T00:00:00.000+01:00")
+    return row | days | {"totalAmount": 119, "openAmount": 119, "currency": "EUR", "contactName": "Kunde"} | more
+
+
+def _all_reports(books: Books) -> dict[str, Report]:
+    reports = {"customers": books.customers(None), "open items": books.open_items(), "ageing": books.ageing()}
+    reports |= {f"revenue {by} {basis}": books.revenue(by, basis) for by in ("month", "customer") for basis in BASES}
+    return reports | {"articles": books.articles(None), "vat": books.vat(f"{TODAY.year}")}
+
+
+BASES: tuple[Literal["gross", "net"], ...] = ("gross", "net")
+
+
+@pytest.mark.parametrize(("language", "one"), [("en", "1 voucher is not in euros"), ("de", "1 Beleg lautet nicht auf")])
+def test_other_currencies_are_left_out_with_a_note_and_reconcile_names_them(
+    books: Books, language: str, one: str
+) -> None:
+    use_language(language)
+    before = {name: list(report) for name, report in _all_reports(books).items()}
+    books.store.add("rows", [_listed("A", currency="USD"), _listed("D", currency="USD", voucherStatus="draft")])
+    for name, report in _all_reports(books).items():
+        assert list(report) == before[name], name
+        assert any(one in note and "(USD)" in note and "reconcile" in note for note in report.notes), name
+    books.store.add("rows", [_listed("B", currency="JPY", totalAmount=1_000_000), _listed("C", currency="USD")])
+    for name, report in _all_reports(books).items():
+        assert list(report) == before[name], name
+        assert any(note.startswith(("3 vouchers", "3 Belege")) and "(JPY, USD)" in note for note in report.notes), name
+    found = [row for row in books.reconcile() if row["check"] == "currency"]
+    assert [(row["voucher_number"], row["found"]) for row in found] == [("A", "USD"), ("B", "JPY"), ("C", "USD")]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_what_cannot_be_read_has_a_note_and_is_in_reconcile(books: Books, language: str) -> None:
+    use_language(language)
+    odd = {"voucherDate": "01.03.2025", "voucherStatus": None, "totalAmount": "1.234,56"}
+    books.store.add("rows", [_listed(name, **{name: value}) for name, value in odd.items()])
+    books.store.add("rows", [_listed("beyond", totalAmount="1" + "0" * 20)])
+    said = {"en": "4 vouchers have no readable", "de": "Bei 4 Belegen ist"}[language]
+    for report in (books.revenue(), books.revenue("customer"), books.customers(), books.revenue(basis="net")):
+        assert any(note.startswith(said) for note in report.notes)
+    assert books.revenue().total["revenue"] == sum(books.revenue("customer")["revenue"])  # type: ignore[index]
+    found = {(row["voucher_number"], row["finding"]) for row in books.reconcile() if row["check"] == "unreadable"}
+    assert {number for number, _ in found} == {*odd, "beyond"}
+    assert len({finding for _, finding in found}) == 1
+
+
+def test_a_document_without_a_total_has_a_note_where_its_total_is_read(books: Books) -> None:
+    row = books.store.known("documents")
+    id_ = books.sql("SELECT id FROM documents WHERE kind = 'invoices' AND voucher_status = 'paid' ORDER BY id")[0]["id"]
+    assert id_ in row
+    listed = books.sql("SELECT updated_at FROM vouchers WHERE id = $id", id=id_)[0]["updated_at"]
+    books.store.add("documents", [{"id": id_, "kind": "invoices", "listedDate": listed, "updatedDate": listed}])
+    assert not any("no readable" in note for note in books.revenue().notes)
+    assert any("1 voucher has no readable" in note for note in books.revenue(basis="net").notes)
+    assert any(row["id"] == id_ for row in books.reconcile())
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "The list is of"), ("de", "Die Liste ist vom")])
+def test_of_a_list_that_is_older_than_a_day_the_day_is_said(books: Books, language: str, said: str) -> None:
+    use_language(language)
+    for hours, told in ((23, False), (25, True), (24 * 400, True)):
+        read = datetime.now(BERLIN) - timedelta(hours=hours)
+        books.store.set_state(listed=read.isoformat())
+        for report in (*_all_reports(books).values(), books.reconcile()):
+            assert sum(f"{said} {formats.day(read.date())}:" in note for note in report.notes) == told
 
 
 def _outdate(books: Books) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lexoffice_nb.books import charts, formats
-from lexoffice_nb.books.drawings import MOST_NAMES, MOST_SERIES, drawing
+from lexoffice_nb.books.drawings import AGE_COLUMNS, MOST_NAMES, MOST_SERIES, WARNING, drawing
 from lexoffice_nb.books.report import Column, Report
+from lexoffice_nb.books.reports import BUCKETS
 from lexoffice_nb.errors import BooksError
 from lexoffice_nb.texts import use_language
 
@@ -112,7 +113,52 @@ class TestWhatSuits:
         rows = [{"late": f"{n} days", "amount": Decimal(n)} for n in range(5)]
         report = Report("Ageing", [Column("late"), Column("amount", "money")], rows)
         assert drawing(report).kind == "bar"
-        assert tuple(report.plot().figure.data[0].marker.color) == charts.COLOURS[:5]
+        assert tuple(report.plot().figure.data[0].marker.color) == charts.AGES
+        assert all(colour in report.plot().svg for colour in charts.AGES)
+
+    @pytest.mark.parametrize(("language", "name"), [("en", "1–30 days"), ("de", "1–30 Tage")])
+    def test_ages_side_by_side_is_a_stack_of_the_same_colours_that_says_that_they_are_days(
+        self, language: str, name: str
+    ) -> None:
+        use_language(language)
+        columns = [Column("customer"), *(Column(age, "money", "1–30") for age in AGE_COLUMNS), Column("total", "money")]
+        rows = [{"customer": "K", **dict.fromkeys(AGE_COLUMNS, Decimal(2)), "total": Decimal(10)}]
+        picture = Report("Open items", columns, rows).plot()
+        assert tuple(trace.marker.color[0] for trace in picture.figure.data) == charts.AGES
+        assert name in words_in(picture.svg)
+
+    def test_tax_is_the_tax_and_not_what_is_taxed(self) -> None:
+        columns = [Column("tax_rate", "percent"), Column("net", "money"), Column("tax", "money")]
+        rows = [{"tax_rate": Decimal(r), "net": Decimal(100), "tax": Decimal(r)} for r in (0, 7, 19)]
+        drawn = drawing(Report("VAT", columns, rows))
+        assert drawn.labels == ["0 %", "7 %", "19 %"]
+        assert drawn.series[0].values == [Decimal(0), Decimal(7), Decimal(19)]
+        assert drawn.words.startswith("VAT: 3 values")
+        assert drawing(Report("VAT", columns, rows), column="net").series[0].values == [Decimal(100)] * 3
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {},
+            {"number": "1"},
+            {"unit": "h"},
+            {"number": None},
+        ],
+    )
+    def test_names_that_are_equal_stay_bars_of_their_own_whatever_tells_them_apart(
+        self, more: dict[str, object]
+    ) -> None:
+        names = ("Workshop on site", "Workshop on site", "Advice by the hour", "Travel")
+        rows = [
+            {"article": name, "revenue": Decimal(40 - n), "share": Decimal(10 * n), **more}
+            for n, name in enumerate(names)
+        ]
+        if "number" in more:
+            rows[0]["number"] = "A-17"
+        columns = [Column("article"), *map(Column, more), Column("revenue", "money"), Column("share", "percent")]
+        drawn = drawing(Report("Articles", columns, rows))
+        assert (drawn.kind, drawn.labels) == ("barh", list(names))
+        assert [series.values for series in drawn.series] == [[Decimal(n) for n in (40, 39, 38, 37)]]
 
     def test_columns_that_add_up_is_a_stack_without_their_sum(self) -> None:
         drawn = drawing(ages())
@@ -121,10 +167,15 @@ class TestWhatSuits:
 
     def test_two_labels_is_a_stack_over_time(self) -> None:
         rows = [{"month": date(2025, m, 1), "rate": Decimal(r), "tax": Decimal(m)} for m in (1, 2) for r in range(9)]
-        report = Report("VAT", [Column("rate", "percent"), Column("month", "month"), Column("tax", "money")], rows)
+        report = Report("VAT", [Column("rate"), Column("month", "month"), Column("tax", "money")], rows)
         drawn = drawing(report)
         assert (drawn.kind, drawn.is_lying, len(drawn.series)) == ("stacked", False, MOST_SERIES)
         assert sum(value or 0 for series in drawn.series for value in series.values) == 27
+
+    def test_names_by_names_is_a_stack_where_they_make_a_table(self) -> None:
+        rows = [{"city": city, "kind": kind, "net": Decimal(1)} for city in "AB" for kind in "xyz"]
+        drawn = drawing(Report("x", [Column("city"), Column("kind"), Column("net", "money")], rows))
+        assert (drawn.labels, [series.name for series in drawn.series]) == (["A", "B"], ["x", "y", "z"])
 
     def test_days_is_a_line(self) -> None:
         rows = [{"date": date(2025, 1, n), "net": Decimal(n)} for n in range(1, 29)]
@@ -225,6 +276,35 @@ class TestAPicture:
                 assert ElementTree.fromstring(picture.svg) is not None
                 assert picture.figure.data
 
+    @pytest.mark.parametrize("kind", ["bar", "barh", "stacked"])
+    def test_says_what_makes_its_figures_doubtful_in_its_words_and_in_both_pictures(self, kind: str) -> None:
+        note = "195 documents are not here as the list has them, so the figures are incomplete. "
+        report = customers(["a", "b"])
+        report.notes = (note + "books.sync() fetches them <i>.", "Second.")
+        plain, picture = customers(["a", "b"]).plot(kind), report.plot(kind)
+        assert picture.alt == f"{plain.alt} {report.notes[0]} Second."
+        said = " ".join(words_in(picture.svg))
+        assert "figures are incomplete. books.sync() fetches them <i>." in said
+        assert said.count(WARNING) == 2
+        noted = [
+            text for text in ElementTree.fromstring(picture.svg).iter(f"{SVG}text") if text.get("class") == "lxo-note"
+        ]
+        assert len(noted) == 3
+        layout, before = picture.figure.layout, plain.figure.layout
+        assert layout.title.subtitle.text.count(charts._NOTED) == 3
+        # Room for what is said, none of it taken from the bars.
+        assert layout.height - layout.margin.t == before.height - before.margin.t
+        assert layout.margin.t > before.margin.t
+
+    def test_has_no_toolbar_of_another_language_and_no_way_to_somebody_elses_server(self) -> None:
+        bundle, _ = customers(["a"]).plot()._repr_mimebundle_()
+        config = bundle[charts.PLOTLY]["config"]
+        assert (config["displayModeBar"], config["showTips"], config["plotlyServerURL"]) == (False, False, "")
+
+    def test_shows_a_quote_as_it_is(self) -> None:
+        figure = customers(["\"Adler\" Apotheke & 'Söhne'"]).plot("barh").figure
+        assert "\"Adler\" Apotheke &amp; 'Söhne'" in figure.layout.yaxis.ticktext[0]
+
     def test_leaves_matplotlibs_settings_alone(self) -> None:
         import matplotlib
 
@@ -245,9 +325,52 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("ground", ["#ffffff", "#111111"])
-def test_colours_stand_out_in_both_themes(ground: str) -> None:
-    assert contrast(charts.GREY, ground) > 4.3
-    assert min(contrast(colour, ground) for colour in (*charts.COLOURS, charts.BLUE, charts.RED)) > 3
+def test_bars_stand_out_in_both_themes(ground: str) -> None:
+    colours = (*charts.COLOURS, *charts.AGES, charts.BLUE, charts.RED, charts.GREY)
+    assert min(contrast(colour, ground) for colour in colours) > 3
+
+
+def test_text_of_plotly_can_be_read_also_where_the_page_has_no_colour_for_it() -> None:
+    assert contrast(charts.TEXT, "#ffffff") >= 4.5
+    assert contrast(charts.TEXT, "#111111") > 4.1
+
+
+def test_ages_go_from_calm_to_urgent_in_one_ramp() -> None:
+    rgb = [[int(colour[n : n + 2], 16) for n in (1, 3, 5)] for colour in charts.AGES]
+    reds, blues = [red for red, _, _ in rgb], [blue for _, _, blue in rgb]
+    assert reds == sorted(reds)
+    assert blues == sorted(blues, reverse=True)
+    assert len(charts.AGES) == len(AGE_COLUMNS) == len(BUCKETS)
+    assert AGE_COLUMNS == BUCKETS
+
+
+@pytest.mark.parametrize("report", [months((2025, 1, "1"), (2025, 2, "-2")), customers(["a", "b"]), ages()])
+def test_all_text_of_the_still_picture_can_be_read_on_its_own_ground_light_or_dark(report: Report) -> None:
+    report.notes = ("12 documents are missing.",)
+    for kind in ("bar", "barh", "line", "stacked"):
+        root = ElementTree.fromstring(report.plot(kind).svg)
+        (ground,) = (each for each in root.iter(f"{SVG}rect") if each.get("class") == "lxo-ground")
+        assert (ground.get("width"), ground.get("height")) == ("100%", "100%")
+        written = next(style.text or "" for style in root if style.tag == f"{SVG}style")
+        dark = dict(re.findall(r"[.]lxo-(\w+) { fill: (#\w{6})", written))
+        for element in root.iter(f"{SVG}text"):
+            (colour,) = re.findall(r"fill: (#\w{6})", element.get("style") or "")
+            assert contrast(colour, ground.get("fill") or "") >= 4.5
+            assert contrast(dark[(element.get("class") or "").removeprefix("lxo-")], dark["ground"]) >= 4.5
+
+
+@pytest.mark.parametrize("report", [months((2025, 1, "1"), (2025, 2, "-2")), customers(["a", "b"]), ages()])
+def test_all_text_of_plotly_has_the_colour_of_the_page_that_it_stands_in(report: Report) -> None:
+    report.notes = ("12 documents are missing.",)
+    for kind in ("bar", "barh", "line", "stacked"):
+        figure = report.plot(kind).figure.to_plotly_json()
+        layout = figure["layout"]
+        texts = [layout["title"]["text"].removeprefix("<b>"), *layout["title"]["subtitle"]["text"].split("<br>")]
+        for axis in (layout["xaxis"], layout["yaxis"]):
+            texts += axis["ticktext"] if "ticktext" in axis else [axis["tickprefix"] + "0" + axis["ticksuffix"]]
+        for trace in figure["data"]:
+            texts += [trace["name"], *trace.get("text", [])]
+        assert all(re.match(r"<span style='[^']*var\(--jp-ui-font-color1", words) for words in texts), texts
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -255,8 +378,9 @@ class TestThreat35:
     def pictures(self, name: str) -> list[charts.Picture]:
         report = customers([name, "b"])
         report.title = name
+        pairs = ((name, name), (name, "b"), ("z", name), ("z", "b"))
         stacked = Report(name, [Column("x", label=name), Column("y", label=name), Column("net", "money", name)],
-                         [{"x": name, "y": y, "net": Decimal(1)} for y in (name, "b")])  # fmt: skip
+                         [{"x": x, "y": y, "net": Decimal(1)} for x, y in pairs])  # fmt: skip
         return [report.plot("barh"), report.plot("bar"), stacked.plot("stacked")]
 
     def test_threat_35_the_still_picture_has_text_and_no_markup_of_a_name(self, name: str) -> None:
@@ -291,7 +415,7 @@ class TestThreat35:
                     ).count("<")
                     == 0
                 )
-            for words in texts:
+            for words in (re.sub("<span style='[^'<>]*'>|</span>", "", each) for each in texts):
                 assert not re.search(r"[<>${]", words.removesuffix("<br>")), words
 
 

@@ -35,6 +35,7 @@ MONTHS = [date(2025, 3, 1), date(2025, 4, 1), date(2025, 5, 1), None]
 FORMULAS = [
     '=HYPERLINK("http://example.org","x")', "+1+1", "-2+3", "@SUM(A1)", "\t=1+1", "\r=1+1", " =1+1", "＝1+1",
 ]  # fmt: skip
+UNSEEN = ["\ufeff", "\u200b", "\u00ad", "\u2060\u200e", "\x00", "\x07 ", "\x85", "\U000e0020", "\ufe0f"]
 HIDDEN = ["Meyer;=1+1", "Meyer,=1+1", 'Meyer;"=1+1', "Meyer\n=1+1", "Meyer\t@x", "Meyer; +1"]
 WRITERS = ["to_csv", "to_parquet", "to_excel"]
 
@@ -188,7 +189,7 @@ class TestParquet:
 class TestCsv:
     def test_in_german_has_semicolons_commas_and_the_mark_of_utf_8(self, tmp_path: Path) -> None:
         path = figures().to_csv(tmp_path / "x.csv")
-        assert path.read_bytes().startswith(b"\xef\xbb\xbfMonat;Kunde;Netto;Belege;Satz\r\n")
+        assert path.read_bytes().startswith(b"\xef\xbb\xbfMonat;Kunde;Netto;Belege;Satz (%)\r\n")
         assert read_csv(path, ";")[1:] == [
             ["2025-03", "Müller", "0,10", "1", "19"],
             ["2025-04", "株式会社", "-0,20", "2", "7"],
@@ -198,7 +199,7 @@ class TestCsv:
 
     def test_in_english_has_commas_and_points(self, tmp_path: Path) -> None:
         path = figures().to_csv(tmp_path / "x.csv", dialect="en")
-        assert path.read_bytes().startswith(b"\xef\xbb\xbfMonth,Customer,Net,Documents,Rate\r\n")
+        assert path.read_bytes().startswith(b"\xef\xbb\xbfMonth,Customer,Net,Documents,Rate (%)\r\n")
         assert read_csv(path, ",")[3] == ["2025-05", 'a;b"c', "9007199254740993.05", "3", "0"]
 
     def test_has_days_and_periods(self, tmp_path: Path) -> None:
@@ -215,6 +216,27 @@ class TestCsv:
 
     def test_has_an_empty_field_and_a_question_mark_for_what_has_no_letter(self, tmp_path: Path) -> None:
         assert read_csv(customers(["a\ud800b"]).to_csv(tmp_path / "x.csv"), ";")[1] == ["a?b", "-1,00"]
+
+    @pytest.mark.parametrize(
+        ("dialect", "head", "row"),
+        [
+            ("de", ["Anteil (%)", "paid", "Monat", "Quartal", "Jahr"], ["9,81", "WAHR", "2024-12", "2024-Q4", "2024"]),
+            ("en", ["Share (%)", "paid", "Month", "Quarter", "Year"], ["9.81", "TRUE", "2024-12", "2024-Q4", "2024"]),
+        ],
+    )
+    def test_names_the_per_cent_above_and_has_truth_values_and_periods_as_spreadsheets_take_them(
+        self, tmp_path: Path, dialect: str, head: list[str], row: list[str]
+    ) -> None:
+        day = date(2024, 12, 31)
+        columns = [
+            Column("share", "percent"), Column("paid"), Column("month", "month"), Column("quarter", "quarter"),
+            Column("year", "year"),
+        ]  # fmt: skip
+        values = {"share": Decimal("9.81"), "month": day, "quarter": day, "year": day}
+        report = Report("x", columns, [values | {"paid": paid} for paid in (True, False)])
+        written = read_csv(report.to_csv(tmp_path / "x.csv", dialect), ";" if dialect == "de" else ",")
+        assert written[:2] == [head, row]
+        assert written[2][1] == {"de": "FALSCH", "en": "FALSE"}[dialect]
 
     @pytest.mark.parametrize("dialect", ["de", "en"])
     @pytest.mark.parametrize("name", FORMULAS)
@@ -234,6 +256,19 @@ class TestCsv:
         text = customers([name]).to_csv(tmp_path / "x.csv", dialect).read_text(encoding="utf-8-sig")
         cells = [cell.strip(' "') for cell in re.split(r"[;,\t\r\n]", text)]
         assert [cell for cell in cells if re.match(r"[=+@]", cell)] == []
+
+    @pytest.mark.parametrize("unseen", UNSEEN)
+    def test_threat_33_no_formula_hides_behind_what_nobody_sees(self, tmp_path: Path, unseen: str) -> None:
+        path = customers([f"{unseen}=1+1", f"Meyer,{unseen}=1+1", "﹦1+1"]).to_csv(tmp_path / "x.csv")
+        first, second, third = (row[0] for row in read_csv(path, ";")[1:])
+        assert first.startswith("'")
+        assert second.endswith("'=1+1")
+        assert third == "'﹦1+1"
+
+    def test_threat_33_control_characters_become_blanks(self, tmp_path: Path) -> None:
+        path = customers(["a\x00b\x1b[31mc\x07"]).to_csv(tmp_path / "x.csv")
+        assert b"\x00" not in path.read_bytes()
+        assert read_csv(path, ";")[1][0] == "a b [31mc "
 
     def test_threat_33_a_heading_is_text_as_well(self, tmp_path: Path) -> None:
         report = Report("x", [Column("=1+1")], [])

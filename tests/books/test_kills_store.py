@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
+from lexoffice_nb.books import parts
 from lexoffice_nb.books.store import Store
 
 if TYPE_CHECKING:
@@ -88,12 +89,19 @@ def check(store: Store, acknowledged: int) -> int:
     return len(known)
 
 
+def is_amid_a_part(folder: Path) -> bool:
+    """Whether the writer was killed while it wrote a part, or before that counted: there are files of none."""
+    manifest = parts.read_manifest(folder)
+    named = {name for part in manifest.parts for name in part.names()} | set(manifest.left)
+    return any(path.name not in named for path in folder.glob("*.parquet"))
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("times", [8, pytest.param(50, marks=pytest.mark.soak)])
 def test_what_was_acknowledged_is_there_after_a_kill_at_any_instant(tmp_path: Path, times: int) -> None:
     store = Store(tmp_path / "books")
     chance = random.Random(times)
-    number = 0
+    number = amid_a_part = 0
     for turn in range(times):
         with start(WRITER, store.folder, number, 0) as writer:
             assert writer.stdout is not None
@@ -105,8 +113,10 @@ def test_what_was_acknowledged_is_there_after_a_kill_at_any_instant(tmp_path: Pa
             acknowledged = [int(line) for line in writer.stdout.read().split()] or [number]
             assert writer.stderr is not None
             assert writer.stderr.read() == ""
+        amid_a_part += is_amid_a_part(store.folder)
         number = check(store, acknowledged[-1])
     assert number > 100
+    assert amid_a_part >= times // 4
     store.compact()
     assert check(store, number) == number
     store.forget()

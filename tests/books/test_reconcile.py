@@ -41,6 +41,9 @@ def _some() -> Made:
         seen[kind := (each.kind, each.status, each.tax_type, bool(each.payments))] += 1
         if each.customer and (seen[kind] <= 3 or each.closing):
             kept.append(each)
+    here = {each.id for each in kept}
+    deducted = {one.id for each in kept for one in each.deductions} - here
+    kept += [each for each in made.vouchers if each.id in deducted]
     return only(made, kept)
 
 
@@ -82,6 +85,15 @@ def lost(name: str, key: str = "document_id", kind: str = "invoices", **wanted: 
 
 MISTAKES: dict[str, tuple[Any, list[tuple[str, str | None]]]] = {
     "no document": (lost("documents", "id"), [("document_missing", None)]),
+    "another currency": (change("vouchers", "currency", "USD", "id"), [("currency", None)]),
+    "no day": (
+        change("vouchers", "voucher_date", None, "id"),
+        [("unreadable", "voucher_date"), ("row_and_document", "voucher_date")],
+    ),
+    "no status": (
+        change("vouchers", "voucher_status", None, "id"),
+        [("unreadable", "voucher_status"), ("row_and_document", "voucher_status")],
+    ),
     "no row": (lost("vouchers", "id"), [("row_missing", None)]),
     "an old document": (
         change("documents", "updated_at", "2019-01-01T00:00:00.000+01:00", "id"),
@@ -157,6 +169,23 @@ def test_each_mistake_is_found_where_it_is(mistake, engine):
         assert {found[0]["expected"], found[0]["found"]} == {before, after}
     if mistake not in ("no row", "another number"):
         assert {each["voucher_number"] for each in found} == {row(tables, "vouchers", id=id_)["voucher_number"]}
+
+
+@pytest.mark.parametrize("so", ["voided", "draft", "gone"])
+def test_a_down_payment_that_does_not_count_is_found_where_it_is_deducted(so, engine):
+    tables = deepcopy(_some().tables)
+    closing = booked(tables, "invoices", closing_invoice=True)
+    deducted = [each["down_payment_id"] for each in tables["deductions"] if each["document_id"] == closing["id"]]
+    number = row(tables, "vouchers", id=deducted[0])["voucher_number"]
+    if so == "gone":
+        tables["vouchers"] = [each for each in tables["vouchers"] if each["id"] != deducted[0]]
+    else:
+        row(tables, "vouchers", id=deducted[0])["voucher_status"] = so
+    found = reports.collect(reports.reconcile(frames(tables, engine)))
+    here = [each for each in found if each["check"] == "down_payment"]
+    assert [(each["id"], each["found"]) for each in here] == [(closing["id"], deducted[0] if so == "gone" else number)]
+    # A draft is none of a closing invoice's down payments any more, however often it stands there.
+    assert {each["id"] for each in found} <= {closing["id"], deducted[0]}
 
 
 def _discounted(tables: Tables) -> None:

@@ -97,7 +97,11 @@ class TestFigures:
             (Decimal("-0.00"), "money", f"0.00{NB}€", f"0,00{NB}€"),
             (Decimal("1E+3"), "money", f"1,000.00{NB}€", f"1.000,00{NB}€"),
             (Decimal("19"), "percent", f"19{NB}%", f"19{NB}%"),
-            (Decimal("12.50"), "percent", f"12.5{NB}%", f"12,5{NB}%"),
+            (Decimal("12.50"), "percent", f"12.50{NB}%", f"12,50{NB}%"),
+            (Decimal("5.5"), "percent", f"5.5{NB}%", f"5,5{NB}%"),
+            (Decimal("119.70"), "number", "119.70", "119,70"),
+            (Decimal("120.00"), "text", "120.00", "120,00"),
+            (Decimal("2.5000"), "number", "2.5", "2,5"),
             (1200, "count", "1,200", "1.200"),
             (Decimal("0.0001"), "number", "0.0001", "0,0001"),
             (0.25, "number", "0.25", "0,25"),
@@ -169,10 +173,41 @@ class TestTheTable:
         assert "There is nothing to show." in Reader(report._repr_html_()).words
         assert "There is nothing to show." in repr(report)
 
+    def test_says_what_it_is_told_to_where_it_has_no_rows_and_has_no_headings_then(self) -> None:
+        report = Report("x", [Column("n", "count", "of what")], [], empty="All agrees.", notes=["Or nearly."])
+        assert Reader(report._repr_html_()).words == ["x", "All agrees.", "Or nearly."]
+        assert repr(report).splitlines() == ["x", "All agrees.", "Or nearly."]
+        assert "of what" in repr(Report("x", report.columns, [{"n": 1}], empty="All agrees."))
+
+    def test_has_a_sum_behind_the_names_and_dashes_for_nothing_where_its_maker_says_so(self) -> None:
+        rows = [{"who": "A", **{f"n{n}": Decimal(0) for n in range(6)}, "sum": Decimal("0.00")}]
+        columns = [Column("who"), *(Column(f"n{n}", "money", dashed=n > 0) for n in range(6))]
+        report = Report("x", [*columns, Column("sum", "money", early=True)], rows)
+        page = Reader(report._repr_html_())
+        assert page.words[1:4] == ["who", "sum", "n0"]
+        assert page.words[9:] == ["A", f"0.00{NB}€", f"0.00{NB}€", *"–––––"]
+        assert repr(report).splitlines()[1].split() == ["who", "sum", "n0", "n1", "n2", "n3", "n4", "n5"]
+        assert [column.name for column in report.columns][-1] == "sum"  # as it was made, for exports and pictures
+
+    def test_gives_many_columns_less_room_each_and_shows_where_it_goes_on(self) -> None:
+        few, many = (Report("x", [Column(f"n{n}", "money") for n in range(count)], [{}]) for count in (6, 7))
+        assert "padding:4px 5px" in str(Reader(many._repr_html_()).named("td")[0]["style"])
+        assert "padding:4px 5px" not in str(Reader(few._repr_html_()).named("td")[0]["style"])
+        box = str(Reader(many._repr_html_()).named("div")[0]["style"])
+        assert "overflow-x:auto" in box
+        assert (box.count(" local"), box.count(" scroll")) == (2, 2)  # shadows, and what hides them at either end
+
     def test_uses_the_colours_of_the_page(self) -> None:
         html = revenue()._repr_html_()
         assert "--jp-ui-font-color1" in html
         assert "--jp-border-color2" in html
+
+    def test_threat_35_has_no_control_characters_and_no_halves_of_characters(self) -> None:
+        odd = "a\x1b[31m\x00b\x07\x9b\ud800"
+        report = Report(odd, [Column("name", label=odd)], [{"name": odd * 20}], definition=odd, notes=[odd])
+        html = report._repr_html_()
+        assert not [c for c in html if (ord(c) < 32 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0]
+        html.encode()
 
     @pytest.mark.parametrize("text", [MARKUP, "</td></table><script>alert(1)</script>", "$x$", "' onload='x"])
     def test_threat_35_shows_every_text_literally_and_isolated(self, text: str) -> None:
@@ -219,9 +254,18 @@ class TestInATerminal:
         assert "://" not in shown
         assert len(shown.splitlines()) == 6
 
-    def test_leaves_out_the_columns_that_have_no_room(self) -> None:
-        report = Report("x", [Column(f"c{n}") for n in range(9)], [{f"c{n}": "y" * 30 for n in range(9)}])
+    @pytest.mark.parametrize("language", ["en", "de"])
+    def test_leaves_out_the_columns_that_have_no_room_and_says_which(self, language: str) -> None:
+        use_language(language)
+        report = Report("x", [Column(f"c{n}") for n in range(6)], [{f"c{n}": "y" * 30 for n in range(6)}])
         assert max(map(len, repr(report).splitlines())) <= 120
+        said = {"en": "… 3 more columns: c3, c4, c5", "de": "… 3 weitere Spalten: c3, c4, c5"}
+        assert repr(report).splitlines()[-1] == said[language]
+        one = Report("x", report.columns[:4], report.rows)
+        assert repr(one).splitlines()[-1] == {"en": "… 1 more column: c3", "de": "… 1 weitere Spalte: c3"}[language]
+        assert "…" not in repr(Report("x", report.columns[:3], report.rows))
+        wide = Report("x", [Column(f"c{n:099}") for n in range(99)], [{}])
+        assert max(map(len, repr(wide).splitlines())) <= 120
 
     def test_is_shown_by_ipython(self) -> None:
         from IPython.lib.pretty import pretty

@@ -341,6 +341,36 @@ def test_a_voucher_never_bears_more_than_all_of_its_tax():
     assert share(Decimal("0.01"), Decimal("0.50"), Decimal("1.00")) == Decimal("0.01")
     assert share(Decimal("19.00"), Decimal("125.00"), Decimal("119.00")) == Decimal("19.00")
     assert share(Decimal("0.00"), Decimal("5.00"), Decimal("0.00")) == Decimal("0.00")
+    assert share(Decimal("19.00"), None, Decimal("119.00")) == Decimal("0.00")
+
+
+def test_a_voucher_that_claims_nothing_or_less_bears_its_tax_when_that_is_settled():
+    assert share(Decimal("-19.00"), None, Decimal("-119.00")) == Decimal("0.00")
+    assert share(Decimal("-19.00"), Decimal("59.50"), Decimal("-119.00")) == Decimal("-9.50")
+    assert share(Decimal("-19.00"), Decimal("119.00"), Decimal("-119.00")) == Decimal("-19.00")
+    assert share(Decimal("-19.00"), Decimal("-119.00"), Decimal("-119.00")) == Decimal("-19.00")
+    assert share(Decimal("19.00"), None, Decimal("0.00")) == Decimal("0.00")
+    assert share(Decimal("19.00"), Decimal("0.00"), Decimal("0.00")) == Decimal("19.00")
+    assert share(Decimal("19.00"), Decimal("-5.00"), Decimal("119.00")) == Decimal("-0.80")
+
+
+@pytest.mark.parametrize("factor", [-1, 0])
+def test_tax_by_payment_of_a_voucher_that_claims_nothing_or_less_is_that_of_its_date(factor, engine):
+    made = books()
+    one = next(each for each in made.vouchers if each.kind == "invoice" and each.status == "paid" and each.payments
+               and not each.deductions and each.tax_type == "net" and len(each.payments) == 1)  # fmt: skip
+    tables = dict(only(made, [one]).tables)
+    taxed = tables["tax_amounts"]
+    rates = [row | {"net_amount": -row["net_amount"], "tax_amount": -row["tax_amount"]} for row in taxed]
+    if not factor:  # the same once more at another rate, with the other sign: together nothing
+        rates += [row | {"tax_rate": Decimal(5)} for row in taxed]
+        tables["payment_items"] = [row | {"amount": Decimal("0.00")} for row in tables["payment_items"]]
+    on = frames(tables | {"tax_amounts": rates}, engine)
+    month = f"{one.payments[0].day:%Y-%m}"
+    accrual = collect(reports.vat(on, *EVER))
+    assert any(row["tax"] for row in accrual)
+    assert collect(reports.vat(on, *EVER, "cash")) == accrual
+    assert collect(reports.vat(on, *reports.days(month), "cash")) == accrual
 
 
 # -- the cases that analyses stumble over, each alone
@@ -423,7 +453,60 @@ def _holds(made: Made, on: Frames, by: str) -> None:
         for (month, rate), amount in figures.items():
             should[of(month), rate] += amount
         assert filled(tax) == filled(should)
-    assert collect(reports.reconcile(on)) == []
+    there = {each.id for each in made.vouchers}
+    alone = {each.id for each in made.vouchers for one in each.deductions if one.id not in there}
+    found = collect(reports.reconcile(on))
+    assert {(row["check"], row["id"]) for row in found} == {("down_payment", each) for each in alone}
+
+
+# -- what cannot be counted
+
+
+def _ours(made: Made) -> dict[str, Any]:
+    """The row in the list of an invoice that is open in part."""
+    one = next(each for each in made.vouchers if each.kind == "invoice" and each.open and not each.deductions)
+    return next(row for row in made.tables["vouchers"] if row["id"] == one.id)
+
+
+def test_what_is_in_another_currency_counts_nowhere(engine):
+    made = books()
+    row, day = _ours(made), made.ledger.day
+    tables = only(made, [each for each in made.vouchers if each.id == row["id"]]).tables
+    for currency, count in (("EUR", 1), (None, 1), ("USD", 0)):
+        on = frames(tables | {"vouchers": [row | {"currency": currency}]}, engine)
+        for name, plan in every_plan(on, day).items():
+            rows = [each for each in collect(plan) if each.get("count", 1)]
+            # Days before the invoice, and months without a payment, have nothing either way.
+            if name in ("missing", "reconcile", "vat cash", f"open items {day - timedelta(99)}") or "ageing" in name:
+                continue
+            assert bool(rows) == bool(count), (name, currency)
+        assert sum(each["count"] for each in collect(reports.ageing(on, day, day))) == count
+        found = [(each["check"], each["expected"], each["found"]) for each in collect(reports.reconcile(on))]
+        assert found == ([] if count else [("currency", "EUR", "USD")])
+
+
+@pytest.mark.parametrize("blank", ["voucher_date", "voucher_status", "total_amount"])
+def test_what_cannot_be_read_counts_the_same_in_every_report_and_is_found(blank, engine):
+    made = books()
+    row = _ours(made)
+    tables = only(made, [each for each in made.vouchers if each.id == row["id"]]).tables
+    on = frames(tables | {"vouchers": [row | {blank: None}]}, engine)
+    for basis in BASES:
+        by_month = sum(each["revenue"] for each in collect(reports.revenue(on, "month", basis)))
+        assert by_month == sum(each["revenue"] for each in collect(reports.revenue(on, "customer", basis)))
+        assert bool(by_month) == (basis == "net" and blank == "total_amount")
+    assert ("unreadable", blank) in {(each["check"], each["field"]) for each in collect(reports.reconcile(on))}
+
+
+def test_a_rate_that_cannot_be_read_is_a_row_of_its_own(engine):
+    made = books()
+    rows = [row | ({"tax_rate": None} if n % 2 else {}) for n, row in enumerate(made.tables["tax_amounts"])]
+    on = frames(made.tables | {"tax_amounts": rows}, engine)
+    rates = [row["tax_rate"] for row in collect(reports.vat(on, *EVER))]
+    assert rates[-1] is None
+    assert sorted(rates[:-1]) == rates[:-1]
+    lines = [row | {"tax_rate": None} for row in made.tables["line_items"]]
+    assert collect(reports.articles(frames(made.tables | {"line_items": lines}, engine)))
 
 
 # -- all reports
@@ -529,7 +612,9 @@ def test_a_word_that_means_nothing_is_refused(wrong):
 
 def test_a_period_has_its_first_and_last_day():
     assert reports.days("2024-02") == (date(2024, 2, 1), date(2024, 2, 29))
-    assert reports.days("2025-Q4") == (date(2025, 10, 1), date(2025, 12, 31))
+    assert reports.days("2025-Q4") == reports.days("2025-q4") == (date(2025, 10, 1), date(2025, 12, 31))
+    assert reports.days("2026-3") == reports.days("2026-03") == (date(2026, 3, 1), date(2026, 3, 31))
+    assert reports.days("2026-12") == (date(2026, 12, 1), date(2026, 12, 31))
     assert reports.days("2025") == (date(2025, 1, 1), date(2025, 12, 31))
 
 
@@ -579,7 +664,9 @@ def test_the_oldest_engine_that_is_supported_gives_the_same_cents(tmp_path):
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(tmp_path), *lowest]
     subprocess.run(install, check=True, timeout=300, capture_output=True)
     tests = [str(ROOT / "tests" / "books" / name) for name in ("test_reports.py", "test_reconcile.py")]
-    chosen = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "duckdb", *tests]
+    # The books are compared on one engine alone: the lowest Narwhals knows no newer pandas.
+    chosen = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    chosen += ["-k", "duckdb and not duckdb-pandas", *tests]
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(chosen, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -533,6 +533,53 @@ def test_of_very_long_text_only_so_much_is_kept(
     assert sum(len(row[0]) for row in answer.rows) <= 1_000_000
 
 
+def test_a_list_counts_with_what_is_in_it(
+    connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "MOST_CHARACTERS", 1_000_000)
+    for wide in ("range(1000)", "[range(500), range(500)]", "{'a': range(1000)}", "map {'a': range(1000)}"):
+        answer = sql.ask(connection, f"SELECT n, {wide} AS wide FROM range(1000) t(n) ORDER BY n DESC")
+        assert 5 < len(answer.rows) < 60, wide
+        assert not answer.complete
+        assert [row[0] for row in answer.rows] == list(range(999, 999 - len(answer.rows), -1))
+    assert sql.ask(connection, "SELECT [1, NULL], {'a': 'x'}, NULL::VARCHAR[]").rows == [([1, None], {"a": "x"}, None)]
+
+
+def test_of_a_row_that_is_too_long_nothing_is_kept_and_it_says_so(
+    connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "MOST_CHARACTERS", 1_000_000)
+    for wide in ("range(100000)", "repeat('x', 2000000)", "repeat('x', 2000000)::BLOB"):
+        error = refused(connection, f"SELECT {wide} AS wide FROM range(3)")
+        assert (error.code, error.values["limit"]) == ("sql_memory", "1 MB")
+
+
+@pytest.mark.parametrize("end", ["", ";", " ; -- done; 'é", "; ;", " /* ; */ ; /* x */", " -- ;"])
+def test_a_statement_may_end_as_it_likes(connection: duckdb.DuckDBPyConnection, end: str) -> None:
+    assert sql.ask(connection, "SELECT 'é;' AS a, $$;$$ AS A" + end).rows == [("é;", ";")]
+
+
+_WIDE = """
+import resource, sys
+import duckdb
+from lexoffice_nb.books import sql
+sql.check = lambda cursor, statement: cursor.extract_statements(statement)[0]  # there are no tables, and no walls
+connection = duckdb.connect(config={"memory_limit": sql.MEMORY, "threads": 2})
+rows = sql.ask(connection, sys.argv[1]).rows
+print(len(rows), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> (20 if sys.platform == "darwin" else 10))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere one cannot ask how much memory it was")
+@pytest.mark.parametrize("wide", ["repeat('x', 2000000) FROM range(1000)", "range(300000) FROM range(300)"])
+def test_wide_rows_do_not_take_the_memory_of_the_machine(wide: str) -> None:
+    asked = [sys.executable, "-c", _WIDE, f"SELECT {wide}"]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=100, check=True)
+    rows, megabytes = map(int, done.stdout.split())
+    assert 0 < rows < 60
+    assert megabytes < 1000
+
+
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
@@ -659,6 +706,15 @@ def test_ctrl_c_ends_a_long_query_within_a_second(connection: duckdb.DuckDBPyCon
     timer.join()
     assert not [thread for thread in threading.enumerate() if thread.name == "lexoffice-nb sql"], "it still runs"
     assert sql.ask(connection, "SELECT 1").rows == [(1,)]
+
+
+@pytest.mark.parametrize(("language", "shown"), [("en", "1,119.70"), ("de", "1.119,70")])
+def test_an_amount_keeps_its_cents_and_a_quantity_has_no_more_places_than_it_needs(
+    connection: duckdb.DuckDBPyConnection, language: str, shown: str
+) -> None:
+    use_language(language)
+    asked = "SELECT CAST(1119.7 AS DECIMAL(18, 2)) AS amount, CAST(2 AS DECIMAL(18, 4)) AS quantity"
+    assert repr(sql.run(connection, asked)).splitlines()[-1].split() == [shown, "2"]
 
 
 def test_tables_lists_every_column_in_the_persons_language() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import resource
@@ -30,6 +31,7 @@ from tests.modeless import ModelessFileSystem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 root_only = pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="needs to mount, or to give files away")
 
@@ -184,6 +186,14 @@ print(Store(Path({str(store.folder)!r})).known("documents"))
         assert store.add("rows", []) == 0
         assert store.known("rows") == {"a": ""}
 
+    def test_passes_over_an_id_that_no_engine_takes(self, store: Store) -> None:
+        for more in (1, 250):  # into the journal, and into a part
+            odd = [{"id": "\ud800"}, {"id": "a\udfff"}, {"id": 5}, {"id": ["b"]}]
+            assert store.add("rows", [*odd, *rows(more), {"id": "c", "updatedDate": "\ud800"}]) == more + 1
+            assert store.known("rows")["c"] == "?"
+            assert store.known("rows", ["\ud800", "c"]) == {"c": "?"}
+            assert count(store, "vouchers") == more + 1
+
     def test_is_of_a_known_source(self, store: Store) -> None:
         with pytest.raises(ValueError, match="invoices"):
             store.add("invoices", [])
@@ -247,11 +257,41 @@ class TestTheFolder:
         assert "not encrypted" in said
 
     def test_keeps_a_state(self, store: Store) -> None:
-        store.set_state(listed="2025-03-01", contacts=None)
+        store.set_state(listed="2025-03-01T10:00:00+01:00", contacts=None)
         store.set_state(contacts=[1, 2])
-        assert Store(store.folder).state == {"listed": "2025-03-01", "contacts": [1, 2]}
+        assert Store(store.folder).state == {"listed": "2025-03-01T10:00:00+01:00", "contacts": [1, 2]}
 
-    @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff"])
+    def test_forgets_of_a_state_what_it_never_kept(self, store: Store) -> None:
+        moments: list[Any] = [
+            5,
+            "garbage",
+            "2025-03-01T10:00:00",
+            "2025-03-01",
+            "2099-01-01T00:00:00+00:00",
+            ["x"],
+            None,
+        ]
+        odd: dict[str, list[Any]] = {
+            "listed": moments,
+            "began": [7, *moments],
+            "contacts_at": moments,
+            "cursor": ["garbage", 20250301, True],
+            "contacts_lost": [5, "x", [[1]], ["\ud800"]],
+            "payments": ["x", 1],
+            "contacts_refused": [1],
+            "mended": ["x", -1, 1.5, True],
+        }
+        good = {"listed": "2025-03-01T10:00:00+00:00", "cursor": "2025-03-01", "contacts_lost": ["a"], "mended": 1}
+        store.set_state(**good, payments=True)
+        store.set_state(payments=True)
+        for name, values in odd.items():
+            for value in values:
+                (store.folder / "state.json").write_text(json.dumps({**good, name: value}))
+                assert store.state == {each: good[each] for each in good if each != name}
+        store.set_state(payments=True)
+        assert store.state["payments"] is True
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 200_000])
     def test_does_without_a_state_that_is_damaged(self, store: Store, content: bytes) -> None:
         store.set_state(a=1)
         (store.folder / "state.json").write_bytes(content)
@@ -379,6 +419,74 @@ class TestReaders:
             store.connect(connection)
             assert connection.execute("SELECT id FROM documents ORDER BY id").fetchall() == [("a",), ("b",)]
 
+    def test_of_our_own_load_nothing_and_write_nowhere_but_into_the_folder(self, store: Store) -> None:
+        store.add("rows", rows(3))
+        names = ("temp_directory", "autoload_known_extensions", "autoinstall_known_extensions")
+        with store.asking() as connection:
+            asked = ", ".join(f"current_setting('{name}')" for name in names)
+            [(spill, *loads)] = connection.execute(f"SELECT {asked}").fetchall()
+            assert Path(spill).parent == store.folder
+            assert loads == [False, False]
+            assert len(list(store.folder.glob("reader-*"))) == 1
+            connection.execute("SET memory_limit = '20MB'")
+            connection.execute("CREATE TABLE many AS SELECT range AS n, hash(range) AS h FROM range(3_000_000)")
+            assert any(Path(spill).iterdir())
+        assert not list(store.folder.glob("reader-*"))
+
+    def test_of_our_own_say_in_plain_words_what_the_engine_does(self, store: Store) -> None:
+        store.add("rows", rows(250))
+        with refusal("books_unusable"), store.asking() as connection:
+            path = part_files(store, "vouchers")[0]
+            path.write_bytes(b"PAR1" * 100)
+            connection.execute("SELECT sum(total_amount) FROM vouchers").fetchall()
+
+    def test_that_were_killed_leave_nothing_that_they_had_spilled(self, store: Store) -> None:
+        store.add("rows", rows(1))
+        left = store.folder / f"reader-{int(time.time() - 100) * 1000}-00000000.lease"
+        left.touch(0o600)
+        left.with_suffix(".spill").mkdir()
+        (left.with_suffix(".spill") / "some").touch()
+        assert readers.oldest(store.folder) == float("inf")
+        assert not left.with_suffix(".spill").exists()
+
+    def test_that_are_interrupted_while_they_end_keep_nothing(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(readers, "_YOUNG", 0.0)
+        store.add("rows", rows(1))
+        instants = left = 0
+        while interrupted(readers.Lease(store.folder).end, instants):
+            instants += 1
+            left += bool(list(store.folder.glob("reader-*")))
+            assert readers.oldest(store.folder) == float("inf")
+        assert left <= 4 < instants, (left, instants)  # before it does anything, and where it removes the file
+
+
+def interrupted(call: Callable[[], object], instant: int) -> bool:
+    """Calls with Ctrl-C at a line of this package's or of filelock's; whether there were so many."""
+    left = instant
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if event == "line":
+            if left == 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            left -= 1
+        return trace if frame.f_code.co_filename == readers.__file__ or "filelock" in frame.f_code.co_filename else None
+
+    before = sys.gettrace()
+    gc.disable()  # else it could be in the end of a lock of another test, where nobody catches it
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+        gc.enable()
+    return False
+
 
 class TestDamage:
     @pytest.fixture
@@ -445,21 +553,143 @@ class TestDamage:
     def test_of_the_journals_end_loses_only_what_was_not_acknowledged(self, filled: Store, cut: int) -> None:
         path = next(filled.folder.glob("journal-*"))
         whole = path.read_bytes()
+        head, line = whole.splitlines(keepends=True)
         with path.open("ab") as file:
-            file.write(whole[:-cut])
-        assert len(filled.known("documents")) == 751
+            file.write(line[:-cut])
+        assert (len(filled.known("documents")), filled.damaged) == (751, 0)
         filled.add("documents", [document("after")])
-        assert path.read_bytes()[: len(whole)] == whole
-        assert len(filled.known("documents")) == 752
+        assert path.read_bytes()[len(head) : len(whole)] == line
+        assert (len(filled.known("documents")), filled.damaged) == (752, 0)
 
-    def test_in_the_middle_of_the_journal_loses_one_record(self, store: Store) -> None:
+    # What is left of three records, and how many are missed; of a journal that says nothing at least one.
+    @pytest.mark.parametrize(
+        ("harm", "left", "lost"),
+        [
+            (lambda content: content.replace(b'"id":"b"', b'"id":"x"'), {"a", "c"}, 1),
+            (lambda content: content.replace(b'"id":"c"', b'"id":"x"'), {"a", "b"}, 1),
+            (lambda content: content[: len(content) // 2], {"a"}, 2),
+            (lambda content: b"".join(content.splitlines(keepends=True)[:-1]), {"a", "b"}, 1),
+            (lambda content: content[:17], set(), 3),
+            (lambda content: content[17:], {"a", "b", "c"}, 1),
+            (lambda content: content[:10], set(), 1),
+            (lambda content: b"", set(), 1),
+            (lambda content: None, set(), 1),
+        ],
+    )
+    def test_of_the_journal_is_said_and_a_copy_stays(
+        self, store: Store, harm: Callable[[bytes], bytes | None], left: set[str], lost: int
+    ) -> None:
         for name in "abc":
             store.add("documents", [document(name)])
         path = next(store.folder.glob("journal-*"))
-        path.write_bytes(path.read_bytes().replace(b'"id":"b"', b'"id":"x"'))
-        assert set(store.known("documents")) == {"a", "c"}
+        harmed = harm(path.read_bytes())
+        path.unlink() if harmed is None else path.write_bytes(harmed)
+        assert (set(store.known("documents")), store.damaged, store.unmended) == (left, lost, lost)
+        assert count(store, "documents") == len(left)
+        store.add("documents", [document("d")])
+        store.add("documents", [document("e")])
+        assert (set(store.known("documents")), store.damaged) == ({*left, "d", "e"}, lost)
+        copies = [each.read_bytes() for each in store.folder.glob("damaged-journal-*")]
+        assert copies == ([] if harmed is None else [harmed])
+        store.forget()
 
-    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"version": 1}', b'{"version": "x"}', b"\xff"])
+    @pytest.mark.parametrize("table", ["documents", "line_items", "raw_documents"])
+    def test_of_a_single_bit_is_found_by_a_check(self, store: Store, table: str) -> None:
+        store.add("documents", [document(f"d{number}", remark=f"{number}") for number in range(250)])
+        before = ask(store, "FROM documents ORDER BY id"), ask(store, "FROM line_items ORDER BY ALL")
+        for place in range(3):
+            path = part_files(store, table)[-1]
+            content = bytearray(path.read_bytes())
+            content[len(content) * place // 3] ^= 4
+            path.write_bytes(content)
+            lost = 250 if table == "raw_documents" else 0
+            assert store.check() == lost * (place + 1)
+            assert count(store, "documents") == 250 - lost
+            if lost:
+                store.add("documents", [document(f"d{number}", remark=f"{number}") for number in range(250)])
+            assert (ask(store, "FROM documents ORDER BY id"), ask(store, "FROM line_items ORDER BY ALL")) == before
+
+    def test_of_a_table_gets_into_no_part_that_is_made_of_it(self, store: Store) -> None:
+        store.add("rows", rows(250))
+        store.add("rows", rows(250, 250))
+        [(before,)] = ask(store, "SELECT sum(total_amount) FROM vouchers")
+        path, size = part_files(store, "vouchers")[0], part_files(store, "vouchers")[0].stat().st_size
+        with duckdb.connect() as connection:  # the same but for an amount, which no reader can tell
+            changed = (
+                "SELECT * REPLACE (CASE id WHEN 'row-1' THEN total_amount + 1 ELSE total_amount END AS total_amount)"
+            )
+            connection.execute(f"COPY ({changed} FROM '{path}') TO '{path}.new' (FORMAT parquet, COMPRESSION zstd)")
+        content = path.with_name(f"{path.name}.new").read_bytes()
+        path.with_name(f"{path.name}.new").unlink()
+        path.write_bytes(content)
+        manifest = store.folder / "manifest.json"
+        manifest.write_text(manifest.read_text().replace(f'"vouchers": {size}', f'"vouchers": {len(content)}'))
+        assert ask(store, "SELECT sum(total_amount) FROM vouchers") == [(before + 1,)]
+        store.compact()
+        store.compact()
+        assert ask(store, "SELECT sum(total_amount) FROM vouchers") == [(before,)]
+        assert (len(store.known("rows")), store.damaged) == (500, 0)
+
+    @pytest.mark.parametrize("gone", ["manifest", "all but the state", "all but the journal"])
+    def test_of_a_manifest_that_is_gone_is_said_and_nothing_is_removed(self, filled: Store, gone: str) -> None:
+        filled.set_state(listed="2025-03-01T10:00:00+01:00")
+        for path in filled.folder.iterdir():
+            kept = {"all but the state": "state", "all but the journal": "journal"}.get(gone, "")
+            if path.name == "manifest.json" or not path.name.startswith(kept):
+                path.unlink()
+        before = {path.name for path in filled.folder.iterdir()}
+        if gone == "all but the state":  # nothing is there to be missed: all is read anew
+            assert (filled.state, filled.damaged, filled.known("rows")) == ({}, 0, {})
+            return
+        for use in (
+            lambda: count(filled, "documents"),
+            lambda: filled.state,
+            lambda: filled.add("documents", [document("x")]),
+            filled.check,
+        ):
+            with refusal("books_damaged"):
+                use()
+        assert {path.name for path in filled.folder.iterdir()} >= before
+        filled.forget()
+        assert not filled.folder.exists()
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"left": {"../../victim.txt": 0}},
+            {"left": {"../victim-000001.parquet": 0}},
+            {"left": {"manifest.json": 0}},
+            {"left": {"vouchers-000001.parquet": "x"}},
+            {"left": [1]},
+            {"damaged": [1]},
+            {"damaged": {"x": 1}},
+            {"journal": "../x"},
+            {"journal": -1},
+            {"part": 1},
+            {"following": None},
+            {"parts": None},
+            {"parts": [{"number": 1, "source": "rows", "records": 1, "files": 3}]},
+            {"parts": [{"number": 1, "source": "rows", "records": 1, "files": {}}]},
+            {"parts": [{"number": 1, "source": "../x", "records": 1, "files": {"raw_../x": 1}}]},
+            {"parts": [{"number": 1, "source": "rows", "records": 1, "files": {"raw_rows": 1, "../../v": 1}}]},
+            {"parts": [{"number": "1", "source": "rows", "records": 1, "files": {"raw_rows": 1}}]},
+            {"parts": [{"number": 1, "source": "rows", "records": 1, "files": {"raw_rows": 1}, "sums": [1]}]},
+        ],
+    )
+    def test_of_names_in_the_manifest_is_said_and_leads_nowhere(self, filled: Store, changed: dict[str, Any]) -> None:
+        path, victims = filled.folder / "manifest.json", ["../../victim.txt", "../victim-000001.parquet", "state.json"]
+        filled.set_state(listed=None)
+        for victim in victims:
+            (filled.folder / victim).touch(0o600)
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+        for use in (lambda: filled.add("rows", rows(250)), lambda: filled.known("rows"), filled.compact):
+            with refusal("books_damaged"):
+                use()
+        assert all((filled.folder / victim).exists() for victim in victims)
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"{", b"[]", b"{}", b'{"version": 1}', b'{"version": "x"}', b"\xff", b"[" * 200_000]
+    )
     def test_of_the_manifest_is_said(self, filled: Store, content: bytes) -> None:
         (filled.folder / "manifest.json").write_bytes(content)
         with refusal("books_damaged"):
@@ -499,6 +729,47 @@ class TestVersions:
         assert parts.read_manifest(store.folder).version == schema.VERSION
         assert len(store.known("documents")) == 500
 
+    @pytest.mark.parametrize("places", [(1, 0), (250, 0), (250, 1), (1, 250)])
+    @pytest.mark.parametrize("first", ["reads", "writes"])
+    def test_the_first_one_had_no_checksums_and_counted_no_journal(
+        self, store: Store, places: tuple[int, int], first: str
+    ) -> None:
+        for number in (place for place in places if place):
+            store.add("documents", [document(f"{number}-{each}") for each in range(number)])
+        store.set_state(listed="2025-03-01T10:00:00+01:00")
+        as_the_first_version(store.folder)
+        if first == "writes":
+            store.add("documents", [document("new")])
+        assert store.state == {"listed": "2025-03-01T10:00:00+01:00"}
+        assert count(store, "line_items") == 2 * (sum(places) + (first == "writes"))
+        manifest = parts.read_manifest(store.folder)
+        assert manifest.version == schema.VERSION
+        assert all(part.sums.keys() == part.files.keys() for part in manifest.parts)
+        assert store.check() == 0
+        store.add("documents", [document("after")])
+        assert len(store.known("documents")) == sum(places) + 1 + (first == "writes")
+
+    def test_the_first_one_of_an_organisation_without_vouchers_is_read_again(self, store: Store) -> None:
+        store.set_state(listed="2025-03-01T10:00:00+01:00")
+        as_the_first_version(store.folder)
+        assert (store.state, count(store, "vouchers")) == ({}, 0)
+        store.add("rows", rows(1))
+
+
+def as_the_first_version(folder: Path) -> None:
+    """Makes of books what the first version would have written."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for part in manifest["parts"]:
+        del part["sums"]
+    if manifest["parts"]:
+        path.write_text(json.dumps({**manifest, "version": 1}))
+    else:
+        path.unlink()
+    for journal in folder.glob("journal-*"):
+        _, *lines = journal.read_bytes().splitlines(keepends=True)
+        journal.write_bytes(b"".join(lines)) if lines else journal.unlink()
+
 
 class TestAFolderThatIsNotFit:
     def test_is_one_that_others_may_read(self, store: Store) -> None:
@@ -531,6 +802,38 @@ class TestAFolderThatIsNotFit:
         manifest.symlink_to(tmp_path / "m")
         with refusal("books_kind"):
             count(store, "vouchers")
+
+    # Threat 36, and a pipe that is opened waits for ever.
+    @pytest.mark.timeout(20)
+    @pytest.mark.parametrize("table", ["raw_rows", "vouchers"])
+    @pytest.mark.parametrize("kind", ["pipe", "link", "second name", "open to others", "folder"])
+    def test_has_something_else_than_files_of_ones_own(
+        self, store: Store, tmp_path: Path, table: str, kind: str
+    ) -> None:
+        store.add("rows", rows(250))
+        path = part_files(store, table)[0]
+        if kind == "open to others":
+            path.chmod(0o644)
+        elif kind == "second name":
+            os.link(path, tmp_path / "second")
+        else:
+            path.replace(tmp_path / "moved")
+            {"pipe": os.mkfifo, "link": lambda at: at.symlink_to(tmp_path / "moved"), "folder": Path.mkdir}[kind](path)
+        for use in (lambda: store.add("rows", rows(1)), lambda: count(store, "vouchers"), lambda: store.known("rows")):
+            with refusal("books_mode" if kind == "open to others" else "books_kind"):
+                use()
+        with refusal("books_mode" if kind == "open to others" else "books_kind"), store.asking():
+            pass
+        store.forget()
+
+    @root_only
+    def test_has_a_file_of_somebody_elses(self, store: Store) -> None:
+        store.add("rows", rows(250))
+        os.chown(part_files(store, "vouchers")[0], 65534, 65534)
+        with refusal("books_owner"):
+            count(store, "vouchers")
+        with refusal("books_owner"):
+            store.add("rows", rows(1))
 
     @root_only
     def test_is_somebody_elses(self, store: Store) -> None:

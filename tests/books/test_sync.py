@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import signal
 import subprocess
@@ -11,24 +12,31 @@ import threading
 import time
 import uuid
 from collections import Counter
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import duckdb
 import pytest
 
-from lexoffice_nb import progress
+from lexoffice_nb import LexofficeLogin, LexofficeSession, Provider, progress
 from lexoffice_nb.api import berlin
 from lexoffice_nb.api.signing import MAX_ATTEMPTS
-from lexoffice_nb.books.store import Store
+from lexoffice_nb.books.schema import TABLES
 from lexoffice_nb.errors import BooksError, ServerTrouble, SignedOut
+from lexoffice_nb.sandbox.person import sign_in
+from lexoffice_nb.texts import use_language
+from tests.books.conftest import CALLBACK, SCOPES
+from tests.books.test_kills_store import is_amid_a_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-    from lexoffice_nb import LexofficeSession
     from lexoffice_nb.books.books import Books
+    from lexoffice_nb.books.store import Store
     from lexoffice_nb.sandbox import Sandbox
 
 KINDS = {"invoices", "down-payment-invoices", "credit-notes", "quotations", "order-confirmations", "delivery-notes"}
@@ -464,6 +472,175 @@ def test_logging_out_stops_it(box: Sandbox, session: LexofficeSession) -> None:
     assert sync.state in ("stopped", "failed")
 
 
+# --- what the API, a clock or a disk may do to them ---
+
+
+A, B = (f"00000000-0000-4000-8000-00000000000{each}" for each in "ab")
+
+
+class Odd(ThreadingHTTPServer):
+    """An API whose list has the rows that it is given; the sign-in is the sandbox's.
+
+    Attributes:
+        rows: the list.
+        date: the header that says what time it is; the clock's where there is none.
+        asked: the paths and queries that were asked for.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.rows: list[dict[str, Any]] = []
+        self.date: str | None = None
+        self.asked: list[str] = []
+
+    def answer(self, path: str, query: dict[str, list[str]]) -> dict[str, Any]:
+        """Gives the body of an answer."""
+        if path == "/v1/profile":
+            return {"organizationId": "00000000-0000-4000-8000-0000000000aa", "companyName": "Muster"}
+        if path not in ("/v1/voucherlist", "/v1/contacts"):
+            return {"id": path.split("/")[-1], "lineItems": []}
+        rows = self.rows if path == "/v1/voucherlist" and "archived" not in query else []
+        since = query.get("updatedDateFrom", [""])[0]
+        content = [row for row in rows if str(row["updatedDate"]) >= since]
+        if "updatedDate,DESC" in query.get("sort", []):
+            content = sorted(content, key=lambda row: str(row["updatedDate"]), reverse=True)[:1]
+        return {"content": content, "totalElements": len(rows), "last": len(content) == len(rows) or bool(since)}
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Odd
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        address = urlsplit(self.path)
+        body = json.dumps(self.server.answer(address.path, parse_qs(address.query))).encode()
+        self.send_response_only(200)
+        self.send_header("Date", self.server.date or self.date_time_string())
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def odd() -> Iterator[Odd]:
+    with Odd() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def odd_books(odd: Odd, make_box: Callable[..., Sandbox]) -> Iterator[Books]:
+    provider = replace(
+        Provider.discover(make_box().url, name="sandbox"), api_base=f"http://127.0.0.1:{odd.server_port}"
+    )
+    login = LexofficeLogin("lexoffice-nb", CALLBACK, SCOPES.split(), provider)
+    login.handle_callback(sign_in(login.get_login_url()))
+    with LexofficeSession.from_login(login) as session:
+        yield session.books
+
+
+def a_row(name: object, changed: str = "2025-03-01T00:00:00.000+01:00", **members: Any) -> dict[str, Any]:
+    created = "2025-03-01T00:00:00.000+01:00"
+    usual = {"voucherType": "invoice", "voucherStatus": "open", "voucherDate": created, "totalAmount": 119}
+    return {"id": name, **usual, "createdDate": created, "updatedDate": changed, **members}
+
+
+def test_vouchers_without_an_id_that_is_one_are_counted_and_the_others_are_there(odd: Odd, odd_books: Books) -> None:
+    odd.rows = [a_row(A), a_row("\ud800"), a_row(5), a_row(["b"]), a_row(B, changed="\ud800")]
+    for _ in range(2):
+        done = odd_books.sync(wait=True)
+        assert (done.state, done.vouchers, done.documents) == ("done", 2, 2)
+        assert any("without a usable id" in note for note in done.notes)
+    assert len(odd_books.revenue("year")) == 1
+
+
+def test_a_list_without_any_id_is_not_called_empty(odd: Odd, odd_books: Books) -> None:
+    odd.rows = [a_row(None), a_row("\ud800")]
+    done = odd_books.sync(wait=True)
+    assert (done.state, done.vouchers) == ("done", 0)
+    assert not any("no vouchers yet" in note for note in done.notes)
+    for language, words in (("en", "without a usable id"), ("de", "ohne brauchbare ID")):
+        use_language(language)
+        assert any(words in note for note in done.notes)
+
+
+def test_a_clock_of_the_server_that_is_wrong_once_loses_no_change(odd: Odd, odd_books: Books) -> None:
+    odd.rows = [a_row(A), a_row(B)]
+    odd.date = "Wed, 01 Jan 2099 00:00:00 GMT"
+    odd_books.sync(wait=True)
+    odd_books.sync(wait=True)
+    odd.date = None
+    assert datetime.fromisoformat(odd_books.store.state["listed"]) <= datetime.now(UTC)
+    yesterday = (datetime.now(UTC) - timedelta(hours=3)).astimezone(berlin.BERLIN).isoformat(timespec="milliseconds")
+    odd.rows = [a_row(A), a_row(B, changed=yesterday, totalAmount=1000)]
+    odd_books.sync(wait=True)
+    assert ask(odd_books, "SELECT total_amount FROM vouchers WHERE total_amount > 119")[0][0] == 1000
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        {"listed": 5},
+        {"listed": "garbage"},
+        {"listed": "2025-01-01T00:00:00"},
+        {"listed": "2099-01-01T00:00:00+00:00"},
+        {"listed": None, "cursor": "garbage", "began": 7},
+        {"contacts_lost": 5},
+        {"contacts_lost": [[1]]},
+        {"contacts_at": 5},
+        {"mended": "x"},
+    ],
+)
+def test_a_state_that_somebody_has_changed_costs_requests_and_nothing_else(
+    odd: Odd, odd_books: Books, harm: dict[str, Any]
+) -> None:
+    odd.rows = [a_row(A), a_row(B)]
+    odd_books.sync(wait=True)
+    path = odd_books.store.folder / "state.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **harm}))
+    odd.rows = [a_row(B)]
+    done = odd_books.sync(wait=True)
+    assert (done.state, done.vouchers, set(odd_books.store.known("rows"))) == ("done", 1, {B})
+    assert odd_books.store.state["listed"]
+
+
+def test_what_a_disk_has_harmed_is_said_set_right_or_fetched_again_by_the_next_sync(odd: Odd, odd_books: Books) -> None:
+    odd.rows = [
+        a_row(A),
+        *(a_row(f"{number:08}{B[8:]}", voucherType="new", totalAmount=number) for number in range(120)),
+    ]
+    odd_books.sync(wait=True)
+    folder = odd_books.store.folder
+    before = read_all(odd_books.store)
+    for pattern in ("raw_rows-*", "vouchers-*", "journal-*"):
+        [path] = folder.glob(pattern)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        done = odd_books.sync(wait=True)
+        assert (done.state, done.missing) == ("done", 0)
+        assert any("damaged" in note for note in done.notes) == (pattern != "vouchers-*")
+        assert read_all(odd_books.store) == before
+        assert odd_books.store.unmended == 0
+    assert len(list(folder.glob("damaged-*"))) == 3  # bodies, their table, a journal
+
+
+def test_no_report_and_no_sync_writes_beside_the_notebook(odd: Odd, odd_books: Books) -> None:
+    odd.rows = [a_row(A)]
+    sync = odd_books.sync(wait=True)
+    setting = "SELECT current_setting('temp_directory')"
+    with odd_books._asking() as ask_books:
+        asked = [ask_books(setting), sync._ask_books(setting)]
+    assert [Path(place).parent for [(place,)] in asked] == [odd_books.store.folder] * 2
+
+
 # --- interrupts ---
 
 
@@ -572,45 +749,112 @@ print("done", flush=True)
 """
 
 
-def kill_at_random_instants(box: Sandbox, folder: Path, requests_of: Any, kills: int, seed: int) -> None:
-    """Kills syncs and looks at what is left of each."""
-    draw, store = random.Random(seed), Store(folder)
-    counted = requests_of(box)
-    in_the_middle = 0
-    for _ in range(kills):
-        stored = set(store.known("documents"))
-        counted()
-        program = subprocess.Popen([sys.executable, "-c", PROGRAM, box.url], stdout=subprocess.PIPE, text=True)
+# Small parts, so that journals become parts and parts are merged all the time. It says when it makes one of all.
+KILLED = f"""
+from lexoffice_nb.books import parts, store
+store._JOURNAL_RECORDS, store._SCATTERED, parts._MERGED_AT = 20, 0, 4
+compact = store.Store.compact
+def say_and_compact(*arguments, **more):
+    print("compacts", flush=True)
+    compact(*arguments, **more)
+store.Store.compact = say_and_compact
+{PROGRAM}
+"""
+# The word that a step begins with, and after how many more lines and seconds a sync is killed at the latest.
+STEPS = {"list": ("ready", 10, 0.2), "documents": ("progress.documents", 200, 0.1), "compaction": ("compacts", 0, 0.12)}
+
+
+def kill_a_sync(url: str, begins: str, lines: int, seconds: float) -> list[str]:
+    """Kills a sync so long after it has said a word, if it is not done by then; gives what it said."""
+    said: list[str] = []
+    command = [sys.executable, "-c", KILLED, url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
-        with program, program.stdout:
-            assert program.stdout.readline() == "ready\n"
-            time.sleep(draw.uniform(0.0, 1.2))
-            program.kill()
-            said = program.stdout.read().splitlines()
-        read = [int(line.split()[1]) for line in said if line.startswith("progress.documents")]
-        rows = [int(line.split()[1]) for line in said if line.startswith("progress.rows")]
-        in_the_middle += "done" not in said
-        known = set(store.known("documents"))
+        assert program.stderr is not None
+        for line in program.stdout:
+            said.append(line.strip())
+            lines -= any(each.startswith(begins) for each in said)
+            if lines < 0:
+                break
+        time.sleep(seconds)
+        program.kill()
+        said += program.stdout.read().splitlines()
+        assert program.stderr.read() == ""
+    assert "done" in said or program.returncode == -signal.SIGKILL
+    return said
+
+
+def step_of(said: list[str]) -> str:
+    """The step in which it was killed."""
+    if "done" in said:
+        return "done"
+    if "compacts" in said:
+        return "compaction"
+    return "documents" if any(line.startswith("progress.documents") for line in said) else "list"
+
+
+def pages_of_the_list(paths: list[str]) -> int:
+    return sum(path.startswith("/v1/voucherlist") for path in paths)
+
+
+def most_pages(rows: int) -> float:
+    """How many it takes at most where so many rows are left: the page that came last once more, and what changed."""
+    return rows / 250 + 2 + 3
+
+
+def read_all(store: Store) -> dict[str, list[tuple[Any, ...]]]:
+    """Reads every column of every row."""
+    with duckdb.connect() as connection:
+        store.connect(connection)
+        return {name: connection.execute(f'FROM "{name}" ORDER BY ALL').fetchall() for name in TABLES}
+
+
+def kill_at_random_instants(
+    box: Sandbox, store: Store, requests_of: Any, steps: list[str], draw: random.Random
+) -> Counter[str]:
+    """Kills a sync in each of the steps, one after the other, and looks at what is left each time.
+
+    Returns:
+        How many were killed in which step, and how many amid a part.
+    """
+    counted, all_rows = requests_of(box), len(ids_of(box))
+    killed: Counter[str] = Counter()
+    for step in steps:
+        stored, rows = set(store.known("documents")), set(store.known("rows"))
+        counted()
+        begins, lines, seconds = STEPS[step]
+        said = kill_a_sync(box.url, begins, draw.randint(0, lines), draw.uniform(0.0, seconds))
+        killed[step_of(said)] += 1
+        killed["amid a part"] += is_amid_a_part(store.folder)
+        paths = counted()
+        asked, known = documents(paths), set(store.known("documents"))
         assert stored <= known
-        assert len(known - stored) >= max(read, default=0)
-        assert len(store.known("rows")) >= max(rows, default=0) - 250  # a page is read, then stored
-        asked = documents(counted())
+        assert rows <= set(store.known("rows"))
+        # Nothing twice, and all that was stored before the next was asked for is there.
         assert not stored & set(asked)
-        assert set(asked) >= known - stored
-        with duckdb.connect() as connection:
-            store.connect(connection)
-            assert (
-                connection.execute("SELECT count(*), count(DISTINCT id) FROM documents").fetchone() == (len(known),) * 2
-            )
-    assert in_the_middle >= kills // 3
+        assert len(asked) == len(set(asked))
+        assert known - stored <= set(asked)
+        assert set(asked[:-1]) <= known
+        done = [int(line.split()[1]) for line in said if line.startswith("progress.documents")]
+        assert set(asked[: max(done, default=0)]) <= known
+        pages = [int(line.split()[1]) for line in said if line.startswith("progress.rows")]
+        assert len(store.known("rows")) >= max(pages, default=0) - 250  # a page is read, then stored
+        assert pages_of_the_list(paths) <= most_pages(all_rows - len(rows))
+        tables = read_all(store)
+        assert {row[0] for row in tables["documents"]} == known
+        assert len(tables["documents"]) == len(known)
+        assert store.damaged == 0
+    return killed
 
 
-def test_killed_at_4_random_instants_the_books_are_whole_and_nothing_is_fetched_twice(
+def test_killed_at_3_random_instants_the_books_are_whole_and_nothing_is_fetched_twice(
     make_box: Callable[..., Sandbox], signed_in: Any, requests_of: Any
 ) -> None:
-    box = make_box(1_000)
+    box = make_box()
     books = signed_in(box).books
-    kill_at_random_instants(box, books.store.folder, requests_of, 4, SEED)
+    steps = ["list", "documents", "compaction"]
+    killed = kill_at_random_instants(box, books.store, requests_of, steps, random.Random(SEED))
+    assert killed["done"] < 3
     stored, counted = set(books.store.known("documents")), requests_of(box)
     assert books.sync(wait=True).missing == 0
     assert not stored & set(documents(counted()))
@@ -618,17 +862,37 @@ def test_killed_at_4_random_instants_the_books_are_whole_and_nothing_is_fetched_
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_killed_at_50_random_instants_the_books_are_whole_and_nothing_is_fetched_twice(
     make_box: Callable[..., Sandbox], signed_in: Any, requests_of: Any
 ) -> None:
+    """Twenty in a long list, forty over all steps; then they are as books that nobody has ever interrupted."""
+    draw, killed = random.Random(SEED), Counter[str]()
     box = make_box(7_500)
     books = signed_in(box).books
-    kill_at_random_instants(box, books.store.folder, requests_of, 50, SEED + 1)
-    stored, counted = set(books.store.known("documents")), requests_of(box)
-    assert books.sync(wait=True).missing == 0
-    assert not stored & set(documents(counted()))
-    assert set(books.store.known("rows")) == ids_of(box)
+    for _ in range(5):
+        killed += kill_at_random_instants(box, books.store, requests_of, ["list"] * 4, draw)
+        rows, counted = len(books.store.known("rows")), requests_of(box)
+        books.sync().stop()
+        books.latest.join(30)
+        assert pages_of_the_list(counted()) <= most_pages(7_500 - rows)
+        assert set(books.store.known("rows")) == ids_of(box)
+        books.forget()
+    box = make_box(700)
+    books = signed_in(box).books
+    steps = ["list", "documents", "documents", "compaction", "compaction"]
+    for _ in range(8):
+        books.forget()
+        killed += kill_at_random_instants(box, books.store, requests_of, steps, draw)
+        stored, counted = set(books.store.known("documents")), requests_of(box)
+        assert books.sync(wait=True).missing == 0
+        assert not stored & set(documents(counted()))
+    assert sum(killed[step] for step in STEPS) >= 50, killed  # some are done before
+    assert all(killed[step] >= 5 for step in (*STEPS, "amid a part")), killed
+    found = read_all(books.store)
+    books.forget()
+    books.sync(wait=True)
+    assert read_all(books.store) == found
 
 
 # --- beside the person's cells ---

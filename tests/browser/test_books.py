@@ -153,6 +153,7 @@ def test_a_sync_is_held_goes_on_survives_the_kernel_and_fetches_nothing_twice(
 
 
 @pytest.mark.soak  # tests/notebook/test_second_notebook.py runs it without a browser
+@pytest.mark.timeout(300)
 def test_the_second_notebook_gives_its_answers_and_pictures_after_three_clicks(
     new_notebook: Callable[..., Notebook],
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 
+from lexoffice_nb.books import schema_de
 from lexoffice_nb.books.report import Report
 from lexoffice_nb.books.schema import TABLES
 from lexoffice_nb.errors import BooksError, LexofficeError, SignedOut
@@ -146,6 +147,9 @@ def test_an_empty_cell_lists_the_tables_in_the_persons_language(loaded: Interact
     for cell in ("%lexoffice_sql", "%%lexoffice_sql\n\n  \n"):
         assert loaded.run_cell(cell).result.title == "Tabellen der Bücher"
     assert [row["table"] for row in report if row["table"]] == list(TABLES)
+    said = [row["says"] for row in report]
+    assert said == [words for table in TABLES for words in schema_de.COLUMNS[table].values()]
+    assert "Belegdatum" in said
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------
@@ -269,6 +273,23 @@ def test_tables_columns_words_and_variables_are_completed(
 ) -> None:
     loaded.user_ns.update(who="x", whole=object())
     assert completed(loaded, f"%%lexoffice_sql result\n{cell}") == expected
+
+
+@pytest.mark.parametrize(
+    ("cell", "kinds"),
+    [
+        ("SELECT (paym| FROM payments", ["column", "table", "table"]),
+        ("SELECT v.tot| FROM vouchers v", ["column"]),
+        ("SELECT * FROM vou", ["table"]),
+        ("SELECT * FROM vouchers WHERE contact_name = $wh", ["variable"]),
+        ("SEL", ["keyword"]),
+    ],
+)
+def test_what_is_proposed_says_what_it_is(loaded: InteractiveShell, cell: str, kinds: list[str]) -> None:
+    loaded.user_ns["who"] = "x"
+    before, _, after = f"%%lexoffice_sql\n{cell}".partition("|")
+    with provisionalcompleter():
+        assert [each.type for each in loaded.Completer.completions(before + after, len(before))] == kinds
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import html
 import json
+import re
 import threading
 import time
 import weakref
@@ -14,10 +16,12 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 
 from lexoffice_nb import progress
+from lexoffice_nb.errors import BooksError
+from lexoffice_nb.notebook.still_card import still
 from lexoffice_nb.notebook.sync_card import Moment, SyncCards, sync_card
 from lexoffice_nb.notebook.sync_widget import EVERY_SECONDS, SyncWidget
 from lexoffice_nb.progress import Progress, Task, announce
-from lexoffice_nb.texts import use_language
+from lexoffice_nb.texts import de, use_language
 from tests.notebook.conftest import eventually
 
 if TYPE_CHECKING:
@@ -87,8 +91,20 @@ def test_it_says_how_many_of_how_many_and_how_long_it_takes_still() -> None:
 def test_it_speaks_german() -> None:
     use_language("de")
     card = card_of(Run(), documents())
-    assert card["bar"]["text"] == "1.204 von 5.000 Belegen"
-    assert labels(card) == ["Anhalten", "Abbrechen"]
+    assert card["bar"]["text"] == "1.204 von 5.000 Dokumenten"
+    assert labels(card) == ["Pause", "Beenden"]
+    assert labels(card_of(Run("paused"), documents())) == ["Weiter", "Beenden"]
+    states = [card_of(Run(state))["status"]["text"] for state in ("paused", "stopped", "failed")]
+    assert states == ["Pausiert", "Beendet", "Nicht abgeschlossen"]
+
+
+def test_in_german_a_document_is_called_one_thing_in_all_that_is_said_of_a_sync() -> None:
+    """A `voucher` is a line of the list, a `document` the whole of it."""
+    said = {key: words for key, words in de.TEXTS.items() if key.startswith(("sync.", "progress.documents"))}
+    assert "Dokumente" in said["sync.documents"]
+    assert "Belege" in said["sync.vouchers"]
+    others = {key for key, words in said.items() if "Beleg" in words} - {"sync.vouchers"}
+    assert others == set()
 
 
 def test_the_list_comes_first() -> None:
@@ -117,12 +133,28 @@ def test_a_stop_that_was_asked_for_is_shown_before_the_request_under_way_has_end
     assert card_of(Run("stopped"), documents(), "stop")["status"]["text"] == "Stopped"
 
 
-@pytest.mark.parametrize("state", ["stopped", "failed"])
-def test_what_did_not_come_to_its_end_says_how_far_it_came_and_that_it_goes_on(state: RunState) -> None:
-    card = card_of(Run(state), documents())
+def test_what_was_stopped_says_how_far_it_came_and_that_it_goes_on() -> None:
+    card = card_of(Run("stopped"), documents())
     assert card["bar"]["text"] == "1,204 of 5,000 documents"
     assert "goes on from here" in card["notes"][-1]
     assert card["actions"] == []
+
+
+def test_where_another_one_writes_it_says_to_wait_without_a_path_and_nothing_that_contradicts_it() -> None:
+    error = BooksError("books_busy", path="/home/erika/books/2542efbb", who=" (a.ipynb, process 17, since 20:31)")
+    card = card_of(Run("failed", problem=(error.what(), error.next())), documents())
+    assert "a.ipynb" in card["problem"]["what"]
+    assert "/home" not in card["problem"]["what"]
+    assert "wait for it" in card["problem"]["next"]
+    assert card["notes"] == ["What is here stays, and nothing is fetched twice."]
+
+
+def test_what_was_removed_promises_nothing_and_names_no_folder() -> None:
+    card = card_of(Run("stopped", removed=True, notes=["1 voucher is left out."]), documents())
+    assert (card["state"], card["status"]) == ("removed", {"icon": "info", "text": "Removed"})
+    assert (card["bar"], card["rows"], card["problem"], card["actions"]) == (None, [], None, [])
+    assert card["notes"] == ["This copy is no longer on this machine. Run the cell again to fetch it anew."]
+    assert card_of(Run("running", removed=True), documents())["state"] == "running"
 
 
 def test_done_it_says_what_is_there_and_where() -> None:
@@ -143,6 +175,39 @@ def test_failed_it_says_why_and_what_to_do() -> None:
 
 def test_threat_35_a_note_with_text_from_outside_makes_no_link() -> None:
     assert "https://" not in str(card_of(Run(notes=["see https://evil.example"])))
+
+
+# --- what stays of it ---
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (Run("done"), ("Up to date", "5,240", "1,204", "/home/erika/books")),
+        (Run("stopped"), ("Stopped", "1,204 of 5,000 documents", "goes on from here")),
+        (Run("failed", problem=("No room.", "Make some.")), ("Not finished", "No room.", "Make some.", "stays")),
+        (Run("stopped", removed=True), ("Removed", "no longer on this machine")),
+    ],
+)
+def test_what_stays_of_it_says_all_that_it_said_and_needs_no_script_and_no_style_sheet(
+    run: Run, words: tuple[str, ...]
+) -> None:
+    kept = still(card_of(run, documents()))
+    shown = " ".join(re.sub("<[^>]*>", " ", html.unescape(kept["text/html"])).split())
+    for each in (*words, "The books of Muster & Söhne GmbH"):
+        assert each in shown
+        assert each in kept["text/plain"]
+    assert not re.search("<script|<style|<button|class='lxo|href|src=", kept["text/html"])
+
+
+def test_threat_35_what_stays_of_it_has_no_markup_of_a_name() -> None:
+    hostile = "<img src=x onerror=alert(1)> & 'x\" $a$"
+    run = Run("failed", who=hostile, problem=(hostile, hostile), notes=[hostile], summary=lambda: {"where": hostile})
+    kept = still(card_of(run, documents()))["text/html"]
+    assert "<img" not in kept
+    assert kept.count("&lt;img src=x onerror=alert(1)&gt;") == 6
+    assert "mathjax_ignore" in kept
+    assert not re.search("='[^']*&#x27;x\"", kept)
 
 
 # --- the widget -------------------------------------------------------------------------------------------------------
@@ -322,7 +387,14 @@ class Run:
             n += 1; task.report(n, 1000); time.sleep(0.02)
         self.state = "stopped" if self.ends else "done"
         announce(self)
+    def waits(self, seconds):
+        try:
+            self.work(seconds)
+        finally:
+            self.state = "stopped"
+            announce(self)
 """
+AS_OUTPUT = "from lexoffice_nb.notebook.sync_card import SyncCards; SyncCards.of(get_ipython())._as_output(run)"
 GO = "run = Run(); announce(run); threading.Thread(target=run.work, args=({},), daemon=True).start()"
 
 
@@ -348,11 +420,50 @@ def test_in_a_notebook_it_goes_on_after_its_cell_and_beside_the_next_ones(kernel
     assert [m["msg_type"] for m in second if "display" in m["msg_type"]] == []
     done = kernel.hear(lambda m: any(card["state"] == "done" for card in cards_in([m])))
     assert cards_in([done])[0]["rows"] == [{"label": "Vouchers listed", "value": "12"}]
+    # A saved notebook has no kernel: what the file keeps is no widget any more.
+    (place,) = [m["content"]["transient"] for m in first if m["msg_type"] == "display_data"]
+    kept = kernel.hear(lambda m: m["msg_type"] == "update_display_data")["content"]
+    assert kept["transient"] == place
+    assert set(kept["data"]) == {"text/plain", "text/html"}
+    assert "Up to date" in kept["data"]["text/html"]
+    # Nor is what is displayed of it from now on.
+    (later,) = [m["content"]["data"] for m in kernel.end_of(kernel.ask(AS_OUTPUT)) if "display" in m["msg_type"]]
+    assert later == kept["data"]
+
+
+def test_a_cell_that_removes_what_was_fetched_has_every_card_of_it_say_so(new_kernel: Callable[..., Kernel]) -> None:
+    kernel = new_kernel()
+    kernel.run(SET_UP)
+    kernel.run("run = Run(); announce(run); run.work(0.1)")
+    kernel.run(AS_OUTPUT)
+    gone = kernel.end_of(kernel.ask("run.removed = True"))
+    updated = [m["content"] for m in gone if m["msg_type"] == "update_display_data"]
+    assert len({each["transient"]["display_id"] for each in updated}) == 2
+    assert all("no longer on this machine" in each["data"]["text/html"] for each in updated)
+    assert not [m for m in kernel.end_of(kernel.ask("1 + 1")) if "display" in m["msg_type"]]
+
+
+def test_an_interrupt_of_a_sync_that_its_cell_waits_for_ends_in_one_line(new_kernel: Callable[..., Kernel]) -> None:
+    kernel = new_kernel()
+    kernel.run(SET_UP)
+    request = kernel.ask("run = Run(); announce(run); run.waits(20)\nprint('further')")
+    kernel.hear(lambda m: any(card["bar"] for card in cards_in([m])))
+    kernel.manager.interrupt_kernel()
+    messages = kernel.end_of(request)
+    (error,) = [m["content"] for m in messages if m["msg_type"] == "error"]
+    assert error["ename"] == "KeyboardInterrupt"
+    assert error["traceback"] == ["Stopped. What is here stays, and the next sync goes on from here."]
+    # Other interrupts are as they are everywhere.
+    request = kernel.ask("time.sleep(20)")
+    time.sleep(0.5)
+    kernel.manager.interrupt_kernel()
+    (error,) = [m["content"] for m in kernel.end_of(request) if m["msg_type"] == "error"]
+    assert "time.sleep(" in "".join(error["traceback"])
 
 
 def test_no_line_says_what_the_card_says(kernel: Kernel) -> None:
     messages = kernel.end_of(kernel.ask("run = Run(); announce(run); run.work(1.6)"))
-    assert len([m for m in messages if m["msg_type"] in ("display_data", "update_display_data")]) == 1
+    assert [m["msg_type"] for m in messages if "display" in m["msg_type"]] == ["display_data", "update_display_data"]
     assert len(cards_in(messages)) >= 4
 
 
@@ -383,11 +494,12 @@ def test_a_sync_that_is_a_cells_value_is_its_card_and_never_twice_in_one_cell(
         assert [m["content"] for m in messages if m["msg_type"] in ("error", "stream", "execute_result")] == []
         return [sorted(m["content"]["data"]) for m in messages if m["msg_type"] == "display_data"]
 
-    card = ["application/vnd.jupyter.widget-view+json", "text/plain"]
+    card, still = ["application/vnd.jupyter.widget-view+json", "text/plain"], ["text/html", "text/plain"]
     assert shown("books.sync()") == [card]
-    assert shown("books.latest.wait()") == [card]
-    assert shown("books.latest") == [card]
+    assert shown("books.latest.wait()") in ([card], [still])  # it may be over by then
+    assert shown("books.latest") == [still]
     assert shown("run = books.sync()") == [card]
+    assert kernel.run("books.latest.wait(); None") == ""
     kernel.run("%unload_ext lexoffice_nb")
     assert "65 documents" in kernel.run("run")
 

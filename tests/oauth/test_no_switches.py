@@ -62,6 +62,7 @@ def test_threat_38_a_login_has_no_public_attribute_beside_these() -> None:
         "resource",
         "retire",
         "scopes",
+        "steps",
         "tokens",
     }
 

@@ -33,6 +33,8 @@ SIGNS: Mapping[str, int] = {
 }
 # Statuses of what is not in the books: not yet, or no more.
 NOT_BOOKED = ("draft", "unchecked", "blank", "voided")
+# All that counts is in it: amounts of several currencies have no sum.
+EURO = "EUR"
 ZERO, CENT = Decimal("0.00"), Decimal("0.01")
 
 
@@ -117,13 +119,18 @@ def collect(asked: Plan | Lazy) -> list[Row]:
 
 
 def sold(frames: Frames, first: date | None = None, last: date | None = None) -> Lazy:
-    """The rows of the list that count as revenue: by type and status, and by the voucher's date if asked."""
-    rows = frames.vouchers.filter(
-        nw.col("voucher_type").is_in(tuple(SIGNS)), ~nw.col("voucher_status").is_in(NOT_BOOKED)
-    )
+    """The rows of the list that count as revenue: by type and status, and by the voucher's date if asked.
+
+    Those in another currency than the euro do not (see `reconcile`), nor those of which no status could be read.
+    """
+    status, currency = nw.col("voucher_status"), nw.col("currency")
+    meant = [nw.col("voucher_type").is_in(tuple(SIGNS)), ~status.is_in(NOT_BOOKED), ~status.is_null()]
+    meant.append((currency == EURO) | currency.is_null())
     if first is not None:
-        rows = rows.filter(nw.col("voucher_date") >= first)
-    return rows if last is None else rows.filter(nw.col("voucher_date") <= last)
+        meant.append(nw.col("voucher_date") >= first)
+    if last is not None:
+        meant.append(nw.col("voucher_date") <= last)
+    return frames.vouchers.filter(*meant)
 
 
 def money(amount: Decimal | None) -> Decimal:

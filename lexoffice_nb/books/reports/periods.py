@@ -7,7 +7,8 @@ from calendar import monthrange
 from datetime import date
 
 LENGTHS = ("month", "quarter", "year")
-_LABEL = re.compile(r"(\d{4})(?:-(?:Q([1-4])|(0[1-9]|1[0-2])))?", re.ASCII)
+# As people type them, too: 2025-q1 and 2025-3.
+_LABEL = re.compile(r"(\d{4})(?:-(?:[Qq]([1-4])|(0?[1-9]|1[0-2])))?", re.ASCII)
 
 
 def label(year: int, month: int, by: str) -> str:

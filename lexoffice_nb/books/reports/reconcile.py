@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
-from lexoffice_nb.books.reports.frames import NOT_BOOKED, ZERO, Plan, money, sold
+from lexoffice_nb.books.reports.frames import EURO, NOT_BOOKED, SIGNS, ZERO, Plan, money, sold
 from lexoffice_nb.books.schema import ENDPOINTS
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 CHECKS = (
     "document_missing",
     "row_missing",
+    "currency",
+    "unreadable",
     "document_outdated",
     "row_and_document",
     "net_and_tax",
@@ -25,6 +27,7 @@ CHECKS = (
     "net_by_rate",
     "tax_by_rate",
     "deductions",
+    "down_payment",
     "open_amount",
     "payments",
 )
@@ -33,6 +36,7 @@ _SALES = ("invoices", "down-payment-invoices", "credit-notes")
 _EITHER_WAY = ("dunningCosts", "currencyConversion")
 _VOUCHER = ("id", "voucher_type", "voucher_number")
 _TO_THE_SECOND = 19  # characters; the list leaves out the milliseconds that documents have
+_NEEDED = ("voucher_status", "voucher_date", "total_amount")
 _SAME = ("voucher_status", "voucher_number", "voucher_date", "contact_id", "total_amount")
 
 
@@ -42,6 +46,9 @@ def reconcile(frames: Frames) -> Plan:
     Checks, in this order:
         document_missing: A voucher of the list that has a document which is not here.
         row_missing: A document that is not in the list.
+        currency: A voucher that would be revenue, but is in another currency (`found`) and so counts nowhere.
+        unreadable: The same without a status, a date or a total that could be read; `field` names it. A number with
+            more digits than its column has is no number either.
         document_outdated: The list knows of a later change (`expected`) than the document here (`found`).
         row_and_document: The list says (`expected`) something else than the document (`found`), though both are of
             the same second; `field` names it.
@@ -51,6 +58,8 @@ def reconcile(frames: Frames) -> Plan:
             notes, bookkeeping vouchers.
         net_by_rate, tax_by_rate: Net or tax of all rates do not add up to the document's.
         deductions: What a closing invoice claims is not its total less the down payments it deducts.
+        down_payment: A closing invoice deducts a down payment (`found`: its number, or its id) that does not count
+            itself: it is not in the list, voided, or a draft.
         open_amount: The list has another open amount (`expected`) than the payments (`found`).
         payments: What was booked on a voucher and what is open of it are not what it claims. Vouchers with dunning
             costs or differences of currency are left out, voided ones too.
@@ -86,6 +95,7 @@ def reconcile(frames: Frames) -> Plan:
             "net_and_tax": both.filter((nw.col("net_amount") + nw.col("tax_amount")) != nw.col("gross_amount")),
             **_lines(frames, both),
             **_deductions(frames, both),
+            **_not_counted(frames),
             **_payments(frames),
         },
         _findings,
@@ -165,6 +175,22 @@ def _deductions(frames: Frames, documents: Lazy) -> dict[str, Lazy]:
     return {"deductions": _with(documents.filter(nw.col("closing_invoice")), sums)}
 
 
+def _not_counted(frames: Frames) -> dict[str, Lazy]:
+    status = nw.col("voucher_status")
+    odd = [nw.col("currency") != EURO, *(nw.col(name).is_null() for name in _NEEDED)]
+    settled = frames.deductions.select("down_payment_id", id="document_id").unique()
+    others = frames.vouchers.select(down_payment_id="id", number="voucher_number", status="voucher_status")
+    deducting = sold(frames).select(*_VOUCHER).join(settled, on="id").join(others, on="down_payment_id", how="left")
+    return {
+        "odd": frames.vouchers.filter(
+            nw.col("voucher_type").is_in(tuple(SIGNS)),
+            status.is_null() | ~status.is_in(NOT_BOOKED),
+            nw.any_horizontal(*odd, ignore_nulls=True),
+        ).select("id", "voucher_type", "voucher_number", "currency", *_NEEDED),
+        "down_payment": deducting.filter(nw.col("status").is_null() | nw.col("status").is_in(NOT_BOOKED)),
+    }
+
+
 def _payments(frames: Frames) -> dict[str, Lazy]:
     rows = frames.vouchers.filter(~nw.col("voucher_status").is_in(NOT_BOOKED)).select(
         *_VOUCHER, "total_amount", "open_amount"
@@ -196,6 +222,13 @@ def _findings(answers: Mapping[str, list[Row]]) -> list[Row]:
     for check in ("document_missing", "row_missing"):
         for row in answers[check]:
             note(check, row)
+    for row in answers["odd"]:
+        note("currency", row, EURO, row["currency"] or EURO)
+        for name in _NEEDED:
+            if row[name] is None:
+                note("unreadable", row, field=name)
+    for row in answers["down_payment"]:
+        note("down_payment", row, None, row["number"] or row["down_payment_id"])
     for row in answers["document_outdated"]:
         note("document_outdated", row, row["row_updated"], row["updated_at"])
     for row in answers["row_and_document"]:

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 Basis = Literal["gross", "net"]
 By = Literal["month", "quarter", "year", "customer"]
 _CUSTOMER = ("contact_id", "contact_name")
-_MONTH = ("year", "month")
 
 
 def revenue(frames: Frames, by: By = "month", basis: Basis = "gross") -> Plan:
     """What was sold.
 
     Invoices, sales invoices written elsewhere and down-payment invoices, less credit notes of both kinds, by the
-    voucher's date; drafts and what is unchecked or voided are left out. No down payment counts twice: a closing
-    invoice counts with what is left of it after the down payments that it deducts.
+    voucher's date; drafts and what is unchecked or voided are left out, and so is what has no date or is in another
+    currency than the euro. No down payment counts twice: a closing invoice counts with what is left of it after the
+    down payments that it deducts.
 
     Gross is the list's total and needs no document, except that a closing invoice whose document is missing counts in
     full. Net needs the documents: a voucher without one is left out (see `missing`).
@@ -44,21 +44,21 @@ def revenue(frames: Frames, by: By = "month", basis: Basis = "gross") -> Plan:
         raise ValueError(f"by is 'month', 'quarter', 'year' or 'customer', not {by!r}")
     if by == "customer":
         return _by_customer(frames, basis, None, shares=False)
-    rows = sold(frames).with_columns(year=nw.col("voucher_date").dt.year(), month=nw.col("voucher_date").dt.month())
+    months = {"year": nw.col("voucher_date").dt.year(), "month": nw.col("voucher_date").dt.month()}
 
     def finish(answers: Mapping[str, list[Row]]) -> list[Row]:
         sums: defaultdict[str, Decimal] = defaultdict(lambda: ZERO)
         counts: defaultdict[str, int] = defaultdict(int)
-        months = [(row["year"], row["month"]) for row in answers["sold"] if row["year"] is not None]
+        there = [(row["year"], row["month"]) for row in answers["sold"] if row["year"] is not None]
         for row in _signed(answers, basis):
             if row["year"] is not None:
                 period = periods.label(row["year"], row["month"], by)
                 sums[period] += row["amount"]
                 counts[period] += row["count"]
-        every = periods.between(min(months), max(months), by) if months else []
+        every = periods.between(min(there), max(there), by) if there else []
         return [{"period": each, "revenue": money(sums[each]), "count": counts[each]} for each in every]
 
-    return Plan(("period", "revenue", "count"), _amounts(frames, rows, _MONTH, basis), finish, frames)
+    return Plan(("period", "revenue", "count"), _amounts(frames, months, basis), finish, frames)
 
 
 def customers(frames: Frames, top: int | None = 10, basis: Basis = "gross") -> Plan:
@@ -112,7 +112,7 @@ def articles(frames: Frames, top: int | None = 10) -> Plan:
             counts[one] += row["count"]
             sums[one] += amount
             if row["tax_type"] == "gross":
-                gross[one, row["tax_rate"]] += amount
+                gross[one, row["tax_rate"] or ZERO] += amount
         for (one, rate), amount in gross.items():
             sums[one] -= (amount * rate / (100 + rate)).quantize(CENT, ROUND_HALF_UP)
         named = names.newest(answers["lines"], "article_id", "name")
@@ -141,32 +141,35 @@ def _by_customer(frames: Frames, basis: Basis, top: int | None, shares: bool) ->
         ]
         return names.largest(names.with_shares(rows, "revenue"), "revenue", top, ("customer", "contact_id"))
 
-    asked = _amounts(frames, sold(frames), _CUSTOMER, basis)
+    asked = _amounts(frames, {name: nw.col(name) for name in _CUSTOMER}, basis)
     columns = ("customer", "contact_id", "revenue", "count", *(("share",) if shares else ()))
     return Plan(columns, asked | {"names": names.contact_names(frames)}, finish, frames)
 
 
-def _amounts(frames: Frames, rows: Lazy, keys: tuple[str, ...], basis: Basis) -> dict[str, Lazy]:
+def _amounts(frames: Frames, keys: Mapping[str, nw.Expr], basis: Basis) -> dict[str, Lazy]:
     """The sums of vouchers and of what closing invoices deduct, by the keys and the type of voucher."""
     if basis not in ("gross", "net"):
         raise ValueError(f"basis is 'gross' or 'net', not {basis!r}")
     by = (*keys, "voucher_type")
-    narrow = rows.select("id", "voucher_date", "total_amount", *by)
-    amounts = frames.deductions.select("document_id", "gross_amount", "net_amount")
-    deducted = amounts.join(narrow.select("id", *by), left_on="document_id", right_on="id").group_by(*by)
-    if basis == "gross":
-        vouchers = narrow.group_by(*by).agg(nw.col("total_amount").sum(), names.last_day(), count=nw.len())
-        return {"sold": vouchers, "deducted": deducted.agg(nw.col("gross_amount").sum())}
-    totals = frames.documents.select("id", "net_amount", "tax_amount", "gross_amount")
-    # A bookkeeping voucher says nothing of its net total.
-    whole = narrow.join(totals, on="id").with_columns(without_net=nw.col("net_amount").is_null())
-    sums = (nw.col(each).sum() for each in ("net_amount", "tax_amount", "gross_amount"))
-    vouchers = whole.group_by(*by, "without_net").agg(*sums, names.last_day(), count=nw.len())
-    return {"sold": vouchers, "deducted": deducted.agg(nw.col("net_amount").sum())}
+    # One question to the engine for both: the list is by far the most of what it has to read.
+    deducted = frames.deductions.group_by("document_id").agg(deducted=nw.col(f"{basis}_amount").sum())
+    # What has no day is in no month; so that the sums are the same, it counts for no customer either.
+    dated = sold(frames).filter(~nw.col("voucher_date").is_null())
+    rows = dated.select("id", "voucher_date", "total_amount", "voucher_type", **keys)
+    whole = rows.join(deducted, left_on="id", right_on="document_id", how="left")
+    amounts = ["total_amount"]
+    if basis == "net":
+        amounts = ["net_amount", "tax_amount", "gross_amount"]
+        # A bookkeeping voucher says nothing of its net total.
+        totals = frames.documents.select("id", *amounts, without_net=nw.col("net_amount").is_null())
+        whole = whole.join(totals, on="id")
+        by = (*by, "without_net")
+    sums = (nw.col(each).sum() for each in (*amounts, "deducted"))
+    return {"sold": whole.group_by(*by).agg(*sums, names.last_day(), count=nw.len())}
 
 
 def _signed(answers: Mapping[str, list[Row]], basis: Basis) -> list[Row]:
-    """The groups of both answers with `amount`, as it adds to revenue."""
+    """The groups with `amount`, as it adds to revenue."""
     signed = []
     for row in answers["sold"]:
         if basis == "gross":
@@ -175,6 +178,5 @@ def _signed(answers: Mapping[str, list[Row]], basis: Basis) -> list[Row]:
             amount = money(row["gross_amount"]) - money(row["tax_amount"])
         else:
             amount = money(row["net_amount"])
-        signed.append(row | {"amount": sign(row) * amount})
-    deducted = answers["deducted"]
-    return signed + [row | {"amount": -sign(row) * money(row[f"{basis}_amount"]), "count": 0} for row in deducted]
+        signed.append(row | {"amount": sign(row) * (amount - money(row["deducted"]))})
+    return signed

@@ -56,34 +56,34 @@ def vat(frames: Frames, first: date, last: date, basis: Literal["accrual", "cash
 
 
 def _parts(frames: Frames, rows: Lazy, keys: tuple[str, ...]) -> dict[str, Lazy]:
-    """Net and tax of vouchers (`document_id`, `voucher_type`), summed by keys, the rate and the type.
+    """Amounts and tax of vouchers (`document_id`, `voucher_type`), summed by keys, the rate and the types.
 
-    What closing invoices deduct comes apart, and so do bookkeeping vouchers, whose lines are net or gross.
+    What closing invoices deduct comes apart, and so do lines of bookkeeping vouchers, which are net or gross.
     """
-    by = (*keys, "tax_rate", "voucher_type")
-    sums = [nw.col("net_amount").sum(), nw.col("tax_amount").sum()]
-    amounts = ("document_id", "tax_rate", "net_amount", "tax_amount")
-    deductions, rates = frames.deductions.select(*amounts), frames.tax_amounts.select(*amounts)
-    lines = (
-        frames.line_items.filter(nw.col("kind") == "vouchers")
-        .select("document_id", "tax_rate", "amount", "tax_amount")
-        .join(rows, on="document_id")
-        .join(frames.documents.select(document_id="id", tax_type="tax_type"), on="document_id")
+    by = (*keys, "tax_rate", "voucher_type", "tax_type", "is_deducted")
+    is_, is_not = nw.lit(value=True).alias("is_deducted"), nw.lit(value=False).alias("is_deducted")
+    net = (nw.col("net_amount").alias("amount"), "tax_amount", nw.lit("net").alias("tax_type"))
+    kinds = frames.documents.filter(nw.col("kind") == "vouchers").select("tax_type", document_id="id")
+    lines = frames.line_items.filter(nw.col("kind") == "vouchers").join(kinds, on="document_id")
+    # One question to the engine for all three, so that it looks for the vouchers once.
+    parts = nw.concat(
+        [
+            frames.tax_amounts.select("document_id", "tax_rate", *net, is_not),
+            frames.deductions.select("document_id", "tax_rate", *net, is_),
+            lines.select("document_id", "tax_rate", "amount", "tax_amount", "tax_type", is_not),
+        ]
     )
-    return {
-        "rates": rates.join(rows, on="document_id").group_by(*by).agg(*sums),
-        "deducted": deductions.join(rows, on="document_id").group_by(*by).agg(*sums),
-        "lines": lines.group_by(*by, "tax_type").agg(nw.col("amount").sum(), nw.col("tax_amount").sum()),
-    }
+    sums = (nw.col("amount").sum(), nw.col("tax_amount").sum())
+    return {"parts": parts.join(rows, on="document_id").group_by(*by).agg(*sums)}
 
 
 def _net_and_tax(answers: Mapping[str, list[Row]]) -> list[tuple[Row, Decimal, Decimal]]:
     """Net and tax of each group, with a minus in front of what is deducted; not yet the sign of credit notes."""
-    rows = [(row, money(row["net_amount"]), money(row["tax_amount"])) for row in answers["rates"]]
-    rows += [(row, -money(row["net_amount"]), -money(row["tax_amount"])) for row in answers["deducted"]]
-    for row in answers["lines"]:
+    rows = []
+    for row in answers["parts"]:
         amount, tax = money(row["amount"]), money(row["tax_amount"])
-        rows.append((row, amount if row["tax_type"] == "net" else amount - tax, tax))
+        net = amount if row["tax_type"] == "net" else amount - tax
+        rows.append((row, -net, -tax) if row["is_deducted"] else (row, net, tax))
     return rows
 
 
@@ -100,11 +100,14 @@ def _by_rate(answers: Mapping[str, list[Row]]) -> list[Row]:
 
 
 def _rows(sums: Mapping[Decimal, list[Decimal]]) -> list[Row]:
-    return [{"tax_rate": percent(rate), "net": net, "tax": tax} for rate, (net, tax) in sorted(sums.items())]
+    known = sorted(sums.items(), key=lambda each: (each[0] is None, each[0] or ZERO))
+    return [{"tax_rate": percent(rate), "net": net, "tax": tax} for rate, (net, tax) in known]
 
 
-def percent(rate: Decimal) -> Decimal:
-    """A rate without the places that it does not need: 19 and 5.5."""
+def percent(rate: Decimal | None) -> Decimal | None:
+    """A rate without the places that it does not need: 19 and 5.5; None if it could not be read."""
+    if rate is None:
+        return None
     return Decimal(int(rate)) if rate == int(rate) else rate.normalize()
 
 
@@ -132,8 +135,8 @@ def _when_paid(answers: Mapping[str, list[Row]]) -> list[Row]:
     for row in answers["paid"]:
         rates = parts[row["document_id"]]  # none if its document is missing
         claimed = sum((amount for pair in rates.values() for amount in pair), ZERO)
-        start = before.get(row["document_id"], ZERO)
-        end = start + money(row["amount"])
+        start = before.get(row["document_id"])
+        end = (start or ZERO) + money(row["amount"])
         for rate, pair in rates.items():
             for place, amount in enumerate(pair):
                 borne = share(amount, end, claimed) - share(amount, start, claimed)
@@ -141,8 +144,18 @@ def _when_paid(answers: Mapping[str, list[Row]]) -> list[Row]:
     return _rows(sums)
 
 
-def share(amount: Decimal, paid: Decimal, claimed: Decimal) -> Decimal:
-    """What an amount of a voucher comes to when a part of what the voucher claims is paid; never more than all."""
+def share(amount: Decimal, paid: Decimal | None, claimed: Decimal) -> Decimal:
+    """What an amount of a voucher comes to when a part of what the voucher claims is paid; never more than all.
+
+    Args:
+        amount: net or tax of a rate.
+        paid: what was paid; None if nothing was, which is less than a payment of 0.00: that settles a claim of 0.00.
+        claimed: what the voucher claims. Less than nothing is paid out, and payments are positive all the same.
+    """
+    if paid is None:
+        return ZERO
+    if claimed < 0:
+        paid, claimed = abs(paid), -claimed
     if paid >= claimed:
         return amount
     with localcontext(prec=_DIGITS):

