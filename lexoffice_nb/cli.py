@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sync.add_argument("--full", action="store_true", help="read the whole list again, to find what was deleted")
     sync.add_argument("--payments", action="store_true", help="read payments too: one more request for each voucher")
     forget = commands.add_parser("forget", help="remove what this package has written on this machine")
-    forget.add_argument("--all", action="store_true", required=True, help="all accounts, and the sandbox's books")
+    forget.add_argument("--all", action="store_true", required=True, help="all accounts, copies of books, and sandboxes")
     forget.add_argument("--yes", action="store_true", help="do not ask")
     chosen = parser.parse_args(arguments)
     try:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _forget(chosen: argparse.Namespace) -> int:
-    """Removes the accounts from files and keyring, and everything of the sandbox, which is ended first."""
+    """Removes the accounts from files and keyring, the copies of books, and all of the sandboxes, which end first."""
     from platformdirs import user_config_path, user_data_path
 
     from lexoffice_nb.errors import StoreError
@@ -63,17 +63,18 @@ def _forget(chosen: argparse.Namespace) -> int:
         sys.stdout.write(text("cli.forget.nothing") + "\n")
         return 1
     failures: list[str] = []
-    try:
-        process.stop()
-    except process.SandboxError as error:
-        failures.append(str(error))
+    for sandbox in (process.data_dir(), process.workshop_dir()):
+        try:
+            process.stop(folder=sandbox)
+        except process.SandboxError as error:
+            failures.append(str(error))
     try:
         failures += [error.what() for error in forget_everything()]
     except StoreError as error:
         failures.append(error.what())
     if not failures:
         # Only what is ours: on some systems the person's own settings lie in the same folder.
-        for part in (folder / "accounts", folder / "sandbox"):
+        for part in (folder / name for name in ("accounts", "books", "sandbox", "workshop")):
             shutil.rmtree(part, ignore_errors=True)
             failures += [str(part)] if os.path.lexists(part) else []
         with contextlib.suppress(OSError):  # not there, or something else is in it

@@ -18,7 +18,7 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 from lexoffice_nb.cli import main
-from lexoffice_nb.sandbox import Sandbox, SandboxSettings
+from lexoffice_nb.sandbox import Sandbox, SandboxSettings, process
 from lexoffice_nb.sandbox.faults import Faults
 from lexoffice_nb.sandbox.options import add_options, arguments_of, described, settings_of
 from tests.keyring_session import KeyringSession
@@ -281,6 +281,19 @@ def test_forget_removes_accounts_and_sandbox_after_a_yes_and_leaves_the_persons_
     assert own.read_text().startswith("[mine]")
     again = answer(environment, None, "--all", "--yes")
     assert (again.returncode, again.stderr) == (0, ""), "there is nothing any more, which is no failure"
+
+
+def test_forget_removes_copies_of_books_and_ends_the_workshops_sandbox(environment):
+    data = Path(environment["XDG_DATA_HOME"], "lexoffice_nb")
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    copy = data / "books" / "a-copy" / "rows-1.parquet"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(b"an invoice")
+    workshop = process.find_or_start(folder=data / "workshop", arguments=("--workshop",))
+    done = answer(environment, None, "--all", "--yes")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not data.exists()
+    assert ended(workshop.pid)
 
 
 @pytest.mark.parametrize("said", ["no\n", "\n", "maybe\n", None])

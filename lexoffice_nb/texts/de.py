@@ -183,7 +183,7 @@ TEXTS = {
     "logout.browser": "Bei {host} ist Ihr Browser möglicherweise noch angemeldet; dort melden Sie sich ab:",
     "logout.others": "{name} ist hier keine Sitzung. Angemeldet oder wartend: {names}. Melden Sie eine mit %lexoffice_logout und ihrem Namen ab.",
     # --- the command line ---
-    "cli.forget.what": "Entfernt wird, was lexoffice_nb auf diesem Rechner aufgeschrieben hat: {number} gemerkte Konten und die Bücher der Sandbox, unter {folder}",
+    "cli.forget.what": "Entfernt wird, was lexoffice_nb auf diesem Rechner aufgeschrieben hat: {number} gemerkte Konten, die lokalen Kopien der Bücher und die Sandboxen, unter {folder}",
     "cli.forget.revoke": "Ihre Tokens gelten beim Anbieter, bis sie enden; %lexoffice_logout --profile widerruft sie vorher.",
     "cli.forget.ask": "Alles entfernen? [ja/nein] ",
     "cli.forget.nothing": "Es wurde nichts entfernt.",

@@ -181,7 +181,7 @@ TEXTS = {
     "logout.browser": "At {host} your browser may still be signed in; sign out there:",
     "logout.others": "{name} is no session here. Signed in or waiting: {names}. Sign one out with %lexoffice_logout and its name.",
     # --- the command line ---
-    "cli.forget.what": "This removes what lexoffice_nb has written on this machine: {number} remembered accounts and the sandbox's books, below {folder}",
+    "cli.forget.what": "This removes what lexoffice_nb has written on this machine: {number} remembered accounts, the local copies of books, and the sandboxes, below {folder}",
     "cli.forget.revoke": "Their tokens stay good at the provider until they end; %lexoffice_logout --profile revokes them first.",
     "cli.forget.ask": "Remove all of it? [yes/no] ",
     "cli.forget.nothing": "Nothing was removed.",
