@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sync.add_argument("--full", action="store_true", help="read the whole list again, to find what was deleted")
     sync.add_argument("--payments", action="store_true", help="read payments too: one more request for each voucher")
     forget = commands.add_parser("forget", help="remove what this package has written on this machine")
-    forget.add_argument("--all", action="store_true", required=True, help="all accounts, copies of books, and sandboxes")
+    forget.add_argument("--all", action="store_true", required=True, help="all accounts, copies of books, sandboxes")
     forget.add_argument("--yes", action="store_true", help="do not ask")
     chosen = parser.parse_args(arguments)
     try:

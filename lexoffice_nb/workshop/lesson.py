@@ -169,18 +169,23 @@ class Lesson:
             self.go(self.at + (1 if name == "next" else -1))
             return
         with self._lock:
-            if work is None or self.busy or (name == "do" and self.step not in self.chosen):
+            if work is None or self.busy or (name == "do" and not self._can_do):
                 return
             self.busy, self.problem, self.can_sign_in_again = True, None, False
         self.changed()
         threading.Thread(target=self._run, args=(work,), name="lexoffice-nb lesson", daemon=True).start()
+
+    @property
+    def _can_do(self) -> bool:
+        # Twice would be a second use of what serves once: a code, a callback.
+        return self.step in self.chosen and self.step not in self.done and self.step != "sign_in"
 
     def _run(self, work: Callable[[], None]) -> None:
         problem = problem_of(work)
         with self._lock:
             self.busy, self.problem = False, problem
             # A link or a code that was too old costs a new sign-in, and nothing else.
-            self.can_sign_in_again = problem is not None and self.step in ("sign_in", "state", "exchange")
+            self.can_sign_in_again = problem is not None and self.at >= STEPS.index("sign_in")
         self.changed()
 
     def _do(self) -> None:
@@ -204,6 +209,8 @@ class Lesson:
             problem_of(self._revoke)
         if self.login:
             self.login.retire()
+        # A view that is still there shows nothing of it any more.
+        self.verifier, self.callback, self.tokens, self.former_refresh_token, self.url = None, None, None, None, ""
 
     def _again(self) -> None:
         """Back to the sign-in, with a new link and the same verifier."""
@@ -227,9 +234,9 @@ class Lesson:
     def _make_link(self) -> None:
         if self.verifier is None:
             raise LoginError("no_login_url")
-        if self.login is None or self._catcher is None:
-            provider = find_provider(SignInRequest())
-            self._catcher = CallbackCatcher(self._caught, self._knows)
+        provider = find_provider(SignInRequest())  # started again, if it has ended since
+        if self.login is None or self._catcher is None or self.login.provider.issuer != provider.issuer:
+            self._catcher = self._catcher or CallbackCatcher(self._caught, self._knows)
             self.login = LessonLogin(self.verifier, self._catcher.listen(None, 0), provider)
         self.url = self.login.get_login_url()
 

@@ -177,6 +177,49 @@ def test_a_new_beginning_revokes_what_was_granted_and_gives_the_port_back(lesson
         requests.get(f"http://127.0.0.1:{port}/callback", timeout=2)
 
 
+def test_what_serves_once_is_done_once_however_often_somebody_asks(lesson: Lesson) -> None:
+    through(lesson, "exchange")
+    tokens = lesson.tokens
+    act(lesson)
+    assert lesson.problem is None
+    assert lesson.tokens is tokens
+    lesson.act("next")
+    for step in ("tokens", "renewal"):
+        lesson.predict(RIGHT[step])
+        act(lesson)
+        lesson.act("next")
+    assert lesson.problem is None
+    lesson.go(0)
+    verifier = lesson.verifier
+    act(lesson)
+    assert lesson.verifier is verifier
+
+
+def test_a_sandbox_that_ends_on_the_way_is_started_again_for_a_new_link(lesson: Lesson, data: Path) -> None:
+    through(lesson, "callback")
+    process.stop(folder=data / "lexoffice_nb" / "sandbox")
+    lesson.act("next")
+    lesson.predict("a")
+    act(lesson)
+    lesson.act("next")
+    lesson.predict("b")
+    act(lesson)
+    assert lesson.problem is not None
+    assert lesson.can_sign_in_again
+    act(lesson, "again")
+    assert lesson.problem is None
+    assert person(lesson).status_code == 200
+    assert "sign_in" in lesson.done
+
+
+def test_after_its_end_a_lesson_tells_no_secret(lesson: Lesson) -> None:
+    through(lesson, "exchange")
+    lesson.close()
+    assert [lesson.secret(name) for name in ("code_verifier", "code", "access_token", "refresh_token", "id_token")] == (
+        [None] * 5
+    )
+
+
 def test_the_former_refresh_token_is_replaced(lesson: Lesson) -> None:
     through(lesson, "renewal")
     assert lesson.tokens is not None
