@@ -463,7 +463,11 @@ class TestReaders:
 
 
 def interrupted(call: Callable[[], object], instant: int) -> bool:
-    """Calls with Ctrl-C at a line of this package's or of filelock's; whether there were so many."""
+    """Calls with Ctrl-C at a line of this module; whether there were so many.
+
+    Not at those of filelock: it has one lock for the whole process, and an interrupt between two lines of its own would
+    leave that locked for all tests that follow.
+    """
     left = instant
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
@@ -473,7 +477,7 @@ def interrupted(call: Callable[[], object], instant: int) -> bool:
                 sys.settrace(None)
                 raise KeyboardInterrupt
             left -= 1
-        return trace if frame.f_code.co_filename == readers.__file__ or "filelock" in frame.f_code.co_filename else None
+        return trace if frame.f_code.co_filename == readers.__file__ else None
 
     before = sys.gettrace()
     gc.disable()  # else it could be in the end of a lock of another test, where nobody catches it
