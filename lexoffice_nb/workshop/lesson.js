@@ -126,7 +126,10 @@ class LessonCard extends Card {
     this.moved = false;
     super.draw(card);
     // A new step begins at its heading, for the keyboard and for who hears it.
-    if (focused && this.moved) this.heading.focus({ preventScroll: true });
+    if (focused && this.moved) {
+      this.heading.focus({ preventScroll: true });
+      this.heading.scrollIntoView({ block: "nearest" });
+    }
   }
 
   /** The button that had the focus is gone: what it led to takes it. */

@@ -21,7 +21,7 @@ from lexoffice_nb.notebook.sign_in_request import SignInRequest, find_provider
 from lexoffice_nb.oauth.login import ATTEMPT_SECONDS, LexofficeLogin
 from lexoffice_nb.oauth.pkce import code_challenge, new_code_verifier
 from lexoffice_nb.oauth.tokens import Secret, TokenSet
-from lexoffice_nb.oauth.transport import fetch
+from lexoffice_nb.oauth.trace import observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lexoffice_nb.notebook.loopback import Page
     from lexoffice_nb.oauth.provider import Provider
     from lexoffice_nb.oauth.trace import Step
+    from lexoffice_nb.oauth.transport import Answer
 
 STEPS = (
     *("verifier", "challenge", "url", "sign_in", "callback"),
@@ -42,6 +43,7 @@ EXAMPLE = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"  # RFC 7636 appendix B
 LONGEST_TRY = 128
 _SPARE_SECONDS = 240.0  # a link with less time left than this is made anew before the person opens it
 _ANSWER_LIMIT = 65_536
+_PAGE_SECONDS = 2.0  # for the page that says thank you
 
 
 class LessonLogin(LexofficeLogin):
@@ -63,6 +65,14 @@ class LessonLogin(LexofficeLogin):
     def forged(self, callback: Secret) -> LexofficeError | None:
         """Gives the refusal of a callback that an attacker made up; unrecorded, and it uses nothing up."""
         return problem_of(lambda: self._take(callback, caught=True))
+
+    @shielded
+    def asked_api(self, url: str, bearer: Secret) -> Answer:
+        """Asks the API once, and has it recorded."""
+        headers = {"Authorization": bearer}
+        return observed(
+            self._recorder, "GET", url, title="profile", stage="revocation", limit=_ANSWER_LIMIT, headers=headers
+        )
 
     @shielded
     def accept(self, callback: Secret) -> None:
@@ -213,11 +223,17 @@ class Lesson:
         self.verifier, self.callback, self.tokens, self.former_refresh_token, self.url = None, None, None, None, ""
 
     def _again(self) -> None:
-        """Back to the sign-in, with a new link and the same verifier."""
+        """Back to the sign-in, with a new verifier and a new link: what was used or refused is over."""
+        if self.login and self.tokens:
+            problem_of(self._revoke)
         with self._lock:
             self.at = STEPS.index("sign_in")
             self.done -= set(STEPS[self.at :])
-            self.callback = self.tokens = self.forgery = None
+            self.callback = self.tokens = self.former_refresh_token = self.forgery = None
+            self.renewed_link = False
+            former, self.login, self.verifier = self.login, None, new_code_verifier()
+        if former:
+            former.retire()
         self._make_link()
 
     # --- the ten steps ---
@@ -264,6 +280,9 @@ class Lesson:
         with self._lock:
             self.callback = callback
             self.done.add("sign_in")
+            catcher, self._catcher = self._catcher, None
+        if catcher:  # this one answer is all it waited for; the browser gets its page before the port is given back
+            threading.Thread(target=catcher.close, args=(_PAGE_SECONDS,), daemon=True).start()
         self.changed()
         return page("checking", 200)
 
@@ -313,7 +332,7 @@ class Lesson:
         self._revoke()
         bearer = Secret(f"Bearer {self.tokens.access_token.reveal()}")
         url = f"{self.login.provider.api_base}/v1/profile"
-        answer = fetch("GET", url, stage="revocation", limit=_ANSWER_LIMIT, headers={"Authorization": bearer})
+        answer = self.login.asked_api(url, bearer)
         self.api_status = answer.status
 
     def _revoke(self) -> None:

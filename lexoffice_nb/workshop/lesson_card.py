@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from lexoffice_nb.xray.trace import message_of, spoken
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lexoffice_nb.errors import LexofficeError
     from lexoffice_nb.oauth.trace import Step
     from lexoffice_nb.workshop.lesson import Lesson
 
@@ -42,7 +44,7 @@ def lesson_card(lesson: Lesson, version: int) -> dict[str, Any]:
         "title": say("lesson"),
         "status": {"icon": _ICONS[_state(lesson)], "text": say(f"lesson.status.{_state(lesson)}")},
         "busy": say("lesson.unanswered"),
-        "problem": {"what": problem.what(), "next": problem.next()} if problem else None,
+        "problem": {"what": problem.what(), "next": _next(lesson, problem)} if problem else None,
         "nav": {"label": say("lesson.steps"), "steps": [_nav(lesson, each) for each in range(len(STEPS))]},
         "heading": say("lesson.step", None, number=number, count=len(STEPS), title=say(f"{step}.title")),
         "intro": say(f"{step}.intro"),
@@ -68,6 +70,10 @@ def _state(lesson: Lesson) -> str:
     if lesson.step not in lesson.chosen:
         return "predict"
     return "waiting" if lesson.step == "sign_in" else "do"
+
+
+def _next(lesson: Lesson, problem: LexofficeError) -> str:
+    return say("lesson.again.next") if lesson.can_sign_in_again else problem.next()
 
 
 def _early(lesson: Lesson) -> bool:
@@ -105,7 +111,7 @@ def _predict(lesson: Lesson) -> dict[str, Any]:
 
 def _do(lesson: Lesson) -> dict[str, Any] | None:
     step = lesson.step
-    if step not in lesson.chosen or (step in lesson.done and step != "challenge"):
+    if step not in lesson.chosen or (step in lesson.done and step not in ("challenge", "state")):
         return None
     made: dict[str, Any] = {"label": say("lesson.do")}
     if step == "sign_in":
@@ -113,7 +119,7 @@ def _do(lesson: Lesson) -> dict[str, Any] | None:
         made["link"] = {"href": lesson.url, "label": say("sign_in.link"), "host_label": host} if lesson.url else None
     elif step not in lesson.done:
         made["button"] = {"name": "do", "label": say(f"{step}.do")}
-    if step == "state" and step not in lesson.done:
+    if step == "state":
         made["more"] = {"name": "forge", "label": say("state.forge")}
     if step == "challenge" and step in lesson.done:
         made["try"] = _try(lesson)
@@ -364,7 +370,9 @@ def _drawing(lesson: Lesson) -> dict[str, Any]:
             )
 
     for step in steps:
-        add(message_of(step), spoken(step))
+        message = message_of(step)
+        made = step.title == "login_url" and lesson.callback is None  # nobody has asked for it yet
+        add(replace(message, detail="") if made else message, spoken(step))
         if step.title == "login_url":
             note = "lesson.attacker.link"
             add(_attacker(note), f"{attacker}: {say(note)}")
@@ -390,7 +398,9 @@ def _drawing(lesson: Lesson) -> dict[str, Any]:
 
 
 def _in_sight(lesson: Lesson) -> list[Step]:
-    return [step for step in lesson.recorded() if step.title != "discovery"]
+    steps = [step for step in lesson.recorded() if step.title != "discovery"]
+    links = [step for step in steps if step.title == "login_url"]
+    return [step for step in steps if step not in links[:-1]]
 
 
 def _attacker(key: str) -> Message:

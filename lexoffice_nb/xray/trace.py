@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lexoffice_nb.oauth.trace import Step
     from lexoffice_nb.xray.sequence import Drawing
 
-_REFUSED = 400
+_NOTE = 24  # characters of a line in a note: what is broken between two words is not cut off
 _KILO = 1000
 
 
@@ -66,7 +66,9 @@ class Trace:
         return text(f"trace.lane.{lane}")
 
     def _subtitle(self) -> str:
-        when = f"{day(self.steps[0].at)}, {_clock(self.steps[0].at)}" if self.steps else ""
+        # The provider may have been described long before, for another sign-in.
+        begun = next((step for step in self.steps if step.title == "login_url"), None) or next(iter(self.steps), None)
+        when = f"{day(begun.at)}, {_clock(begun.at)}" if begun else ""
         return " · ".join(part for part in (from_server(self.who, 120), when) if part)
 
     def _notes(self) -> list[str]:
@@ -229,8 +231,11 @@ def message_of(step: Step) -> Message:
         kind = "attack"
     if step.sender == step.receiver:
         done = [f"✗ {step.error}"] if step.error else [f"✓ {name}" for name, _ in step.sent if name != OTHERS]
-        halves = ["   ".join(done[n : n + 3]) for n in range(0, len(done), 3)]
-        return Message(step.sender, step.receiver, _words(step), "\n".join(halves), kind=kind)
+        lines = [""]
+        for each in done:
+            longer = f"{lines[-1]}   {each}".strip()
+            lines = [*lines[:-1], longer] if len(longer) <= _NOTE else [*lines, each]
+        return Message(step.sender, step.receiver, _words(step), "\n".join(lines), kind=kind)
     detail = f"{step.method} {_path(step)}" if step.method else ""
     return Message(step.sender, step.receiver, _words(step), detail, _answer(step), kind, refused=_failed(step))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,12 @@ def person(lesson: Lesson, allow: bool = True) -> requests.Response:
         return browser.get(sign_in(lesson.url, allow=allow), headers=navigation, timeout=5)
 
 
+def answers(port: int | None) -> bool:
+    """Whether somebody listens on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port or 0)) == 0
+
+
 def through(lesson: Lesson, last: str) -> None:
     """Walks through all steps up to one."""
     for step in STEPS[: STEPS.index(last) + 1]:
@@ -89,7 +96,8 @@ def test_ten_steps_lead_from_the_verifier_to_its_revocation(lesson: Lesson) -> N
     assert [t for t in titles if t in ("login_url", "callback", "callback_checked", "token", "id_token_checked")] == [
         *("login_url", "callback", "callback_checked", "token", "id_token_checked"),
     ]
-    assert titles[-3:] == ["refresh", "revocation", "revocation"]
+    assert titles[-4:] == ["refresh", "revocation", "revocation", "profile"]
+    assert lesson.recorded()[-1].status == 401
 
 
 def test_the_link_carries_the_challenge_of_the_verifier_of_step_1(lesson: Lesson) -> None:
@@ -131,6 +139,36 @@ def test_a_forged_callback_is_refused_by_the_real_check_and_ends_nothing(lesson:
     assert "state" in lesson.done
 
 
+def test_the_attacker_may_try_after_the_comparison_too(lesson: Lesson) -> None:
+    through(lesson, "state")
+    assert lesson_card(lesson, 1)["do"]["more"]["name"] == "forge"
+    act(lesson, "forge")
+    assert lesson.forgery is not None
+    assert lesson.forgery.code == "state_mismatch"
+
+
+def test_the_listener_is_closed_when_the_browser_has_come_back(lesson: Lesson) -> None:
+    through(lesson, "sign_in")
+    assert lesson.login is not None
+    port = urlsplit(lesson.login.redirect_uri).port
+    ends = time.monotonic() + SOON
+    while answers(port):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def test_the_diagram_shows_the_last_link_alone_and_says_get_when_somebody_asked(lesson: Lesson) -> None:
+    through(lesson, "url")
+    assert lesson.login is not None
+    lesson.url = lesson.login.get_login_url()
+    words = [shape[2] for shape in lesson_card(lesson, 1)["drawing"]["shapes"] if len(shape) == 3]
+    assert words.count("Login URL") == 1
+    assert not [each for each in words if "GET" in each]
+    person(lesson)
+    words = [shape[2] for shape in lesson_card(lesson, 2)["drawing"]["shapes"] if len(shape) == 3]
+    assert [each for each in words if "GET" in each]
+
+
 def test_a_refusal_of_the_person_is_explained_and_a_new_link_is_a_click_away(lesson: Lesson) -> None:
     through(lesson, "url")
     lesson.act("next")
@@ -139,9 +177,14 @@ def test_a_refusal_of_the_person_is_explained_and_a_new_link_is_a_click_away(les
     assert lesson.problem is not None
     assert lesson.problem.code == "access_denied"
     assert "again" in [each["name"] for each in lesson_card(lesson, 1)["actions"]]
-    before = lesson.url
+    said = lesson_card(lesson, 1)["problem"]["next"]
+    assert lesson_en.WORDS["lesson.again"] in said
+    assert "--scope" not in said
+    before, verifier = lesson.url, lesson.verifier
     act(lesson, "again")
     assert lesson.url != before
+    assert lesson.verifier != verifier  # it serves once
+    assert [step.title for step in lesson.recorded() if step.title != "discovery"] == ["login_url"]
     assert person(lesson).status_code == 200
     assert "sign_in" in lesson.done
 
@@ -173,8 +216,7 @@ def test_a_new_beginning_revokes_what_was_granted_and_gives_the_port_back(lesson
     while any(f":{port}" in thread.name or "loopback" in thread.name for thread in threading.enumerate()):
         assert time.monotonic() < ends
         time.sleep(0.01)
-    with pytest.raises(requests.ConnectionError):
-        requests.get(f"http://127.0.0.1:{port}/callback", timeout=2)
+    assert not answers(port)
 
 
 def test_what_serves_once_is_done_once_however_often_somebody_asks(lesson: Lesson) -> None:
