@@ -233,7 +233,7 @@ def message_of(step: Step) -> Message:
         done = [f"✗ {step.error}"] if step.error else [f"✓ {name}" for name, _ in step.sent if name != OTHERS]
         lines = [""]
         for each in done:
-            longer = f"{lines[-1]}   {each}".strip()
+            longer = f"{lines[-1]}  {each}".strip()
             lines = [*lines[:-1], longer] if len(longer) <= _NOTE else [*lines, each]
         return Message(step.sender, step.receiver, _words(step), "\n".join(lines), kind=kind)
     detail = f"{step.method} {_path(step)}" if step.method else ""
