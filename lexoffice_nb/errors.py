@@ -34,6 +34,8 @@ LexofficeError
     except LoginError as error:
         print(error.remedy)
 
+The exercises have one of their own, `lexoffice_nb.workshop.WorkshopError`, with what can go wrong in class.
+
 `str(error)` is English and stable. In a notebook and on the card the person's own language is used.
 """
 

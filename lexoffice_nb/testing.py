@@ -161,11 +161,16 @@ class NotebookRun:
         path: The file, which is as it was.
         notebook: The notebook with its outputs (an `nbformat.NotebookNode`).
         cells: What each code cell shows, as plain text, in order.
+        solved: The workshop's exercises of which both halves are done, as `{1, 2}`, whatever language it was in. The
+            notebook's own kernel says so, so it is as honest as the code in it.
+        failures: The cells that failed, in words, where `keep_going` was asked for.
     """
 
     path: Path
     notebook: Any = field(repr=False)
     cells: tuple[str, ...] = field(repr=False)
+    solved: frozenset[int] = frozenset()
+    failures: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -191,6 +196,7 @@ class NotebookRunner:
         folder: Path | None = None,
         seconds: float = 60.0,
         environment: Mapping[str, str] | None = None,
+        keep_going: bool = False,
     ) -> NotebookRun:
         """Runs a notebook in a kernel of its own, and searches what it shows for secrets. The file is not changed.
 
@@ -201,9 +207,11 @@ class NotebookRunner:
                 beside your notebook; give `path.parent` if it reads files from there.
             seconds: How long one cell may take.
             environment: More variables for the kernel.
+            keep_going: Whether the cells after one that failed run all the same, as in `Run All` with errors allowed;
+                then `failures` names those that did. One that takes too long ends the run in any case.
 
         Raises:
-            NotebookFailed: A cell raised an error, or took too long.
+            NotebookFailed: A cell raised an error (unless `keep_going`), or took too long.
             SecretFound: A code, token or API key that the sandbox issued is in the notebook.
             RuntimeError: nbclient or ipykernel is not installed.
         """
@@ -215,14 +223,25 @@ class NotebookRunner:
         notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
         place = folder or make_private_folder(self._home / "here")
         variables = {**os.environ, **({"LEXOFFICE_SANDBOX_PERSON": person} if person else {}), **(environment or {})}
-        problem = _execute(notebook, place, seconds, variables)
+        question = nbformat.v4.new_code_cell(_ASK_SOLVED, metadata={"tags": ["raises-exception"]})  # type: ignore[no-untyped-call]
+        notebook.cells.append(question)
+        try:
+            problem = _execute(notebook, place, seconds, variables, keep_going)
+        finally:
+            notebook.cells.remove(question)
         assert_no_secrets(notebook, self._home)
         if problem is not None:
             raise NotebookFailed(f"{path.name}: {problem}")
-        return NotebookRun(path, notebook, tuple(_shown(cell) for cell in notebook.cells if cell.cell_type == "code"))
+        shown = tuple(_shown(cell) for cell in notebook.cells if cell.cell_type == "code")
+        solved = frozenset(int(number) for number in _shown(question).split() if number.isdecimal())
+        return NotebookRun(path, notebook, shown, solved, tuple(said for said, _, _ in _failures(notebook)))
 
     def __repr__(self) -> str:
-        return "lexoffice_notebook(path, person='demo', folder=None, seconds=60)"
+        return "lexoffice_notebook(path, person='demo', folder=None, seconds=60, keep_going=False)"
+
+
+# Asked in the notebook's kernel, after its own cells. It fails where the workshop was not used.
+_ASK_SOLVED = 'print(*__import__("sys").modules["lexoffice_nb.workshop"].progress().solved)'
 
 
 def _require(*modules: str) -> None:
@@ -231,7 +250,9 @@ def _require(*modules: str) -> None:
         raise RuntimeError(f"to run notebooks it takes {' and '.join(missing)}: pip install {' '.join(missing)}")
 
 
-def _execute(notebook: Any, folder: Path, seconds: float, environment: Mapping[str, str]) -> str | None:
+def _execute(
+    notebook: Any, folder: Path, seconds: float, environment: Mapping[str, str], keep_going: bool
+) -> str | None:
     """Runs all cells; gives what went wrong."""
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -240,6 +261,7 @@ def _execute(notebook: Any, folder: Path, seconds: float, environment: Mapping[s
     client = NotebookClient(
         notebook,
         timeout=seconds,
+        allow_errors=keep_going,
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
         # What a kernel shows goes over TCP, where others on this machine can listen. Where it can encrypt, it does.
@@ -257,13 +279,18 @@ def _execute(notebook: Any, folder: Path, seconds: float, environment: Mapping[s
 
 
 def _failure(notebook: Any) -> str:
+    for said, source, traceback in _failures(notebook):
+        return f"{said}\n\n{_indented(source)}\n\n{traceback}"
+    return "a cell failed"
+
+
+def _failures(notebook: Any) -> Iterator[tuple[str, str, str]]:
+    """Of each cell that failed what it failed with, its source and the traceback."""
     for number, cell in enumerate(notebook.cells, 1):
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 traceback = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback))
-                said = f"cell {number} failed with {output.ename}: {output.evalue}"
-                return f"{said}\n\n{_indented(cell.source)}\n\n{traceback}"
-    return "a cell failed"
+                yield f"cell {number} failed with {output.ename}: {output.evalue}", cell.source, traceback
 
 
 def _last(notebook: Any) -> str:

@@ -182,6 +182,35 @@ def test_a_notebook_that_fails_is_named_with_its_cell_and_its_error(
     assert "nbclient/" not in said, "the frames of others are no news"
 
 
+def test_a_notebook_may_go_on_after_a_cell_that_failed_and_says_what_is_solved_without_reading_its_words(
+    user: Callable[..., pytest.RunResult], pytester: pytest.Pytester
+) -> None:
+    written(pytester.path, "print('Solved: 3')").rename(pytester.path / "other.ipynb")
+    written(
+        pytester.path,
+        "from lexoffice_nb import workshop\nfrom lexoffice_nb.texts import use_language\nuse_language('de')",
+        "attack = workshop.solution(1).attack\nattack(workshop.exercise(1))\nworkshop.check(1)",
+        "fine + missing",
+        "attack(workshop.defence(1))",
+    )
+    result = user(
+        """
+        def test_mine(lexoffice_notebook):
+            run = lexoffice_notebook("mine.ipynb", keep_going=True)
+            assert run.solved == {1}
+            assert run.failures == ("cell 3 failed with NameError: name 'fine' is not defined",)
+            assert len(run.cells) == 4
+            assert "progress()" not in str(run.notebook)
+
+        def test_other(lexoffice_notebook):
+            run = lexoffice_notebook("other.ipynb")
+            assert run.solved == set()
+            assert run.failures == ()
+        """
+    )
+    result.assert_outcomes(passed=2)
+
+
 def test_a_notebook_that_shows_a_token_is_refused_without_showing_it_again(
     user: Callable[..., pytest.RunResult], pytester: pytest.Pytester
 ) -> None:
@@ -275,6 +304,9 @@ def test_the_examples_of_the_teachers_guide_pass(pytester: pytest.Pytester, monk
         for cell in notebook.cells:
             if cell.id in {f"attack-{number:02}" for number in solved}:
                 cell.source = f"{Solution(int(cell.id[-2:])).code}\n\nattack(e)"
+            if cell.id == "attack-03" and solved:
+                cell.source = "of_my_own"  # a cell that fails ends nothing
+            cell.source = cell.source.replace('use_language("auto")', 'use_language("de")')  # and German is fine
         nbformat.write(notebook, pytester.path / "handed_in" / f"{learner}.ipynb")
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-W", "error", timeout=100)
     result.assert_outcomes(passed=7, failed=1)

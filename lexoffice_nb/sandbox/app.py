@@ -103,9 +103,13 @@ class Sandbox:
         """Bind, open the stored grants, and serve in a thread.
 
         Raises:
+            ValueError: It is a sandbox of the workshop, in the folder of the usual one.
             OSError: The port is taken.
             NotPrivate: The folder or a file in it is somebody else's.
         """
+        if self.settings.workshop and self._data_dir.resolve() == default_data_dir().resolve():
+            # Each exercise ends all tokens, and switches checks off: not those of the person's usual sandbox.
+            raise ValueError("a sandbox of the workshop needs a folder of its own: its checks can be switched off")
         keep_tokens_out_of_logs()
         make_private_folder(self._data_dir)
         self._database = Database(self._data_dir / "grants.sqlite3")

@@ -2,14 +2,73 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import logging
+import re
+import threading
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MOST_STEPS = 10
 _TIMEOUT = 10
+_VALUE = re.compile(r'=[^&\s"]*')
+_changing_filters = threading.Lock()
+
+
+class _QuietConnection(HTTPConnection):
+    # `http.client` prints each header and body where this is set for all, which is the usual advice for debugging.
+    debuglevel = 0
+
+
+class _QuietAdapter(HTTPAdapter):
+    def get_connection_with_tls_context(self, *arguments: Any, **more: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*arguments, **more)
+        # The usual recipe to have it in a log gives the module a `print` of its own: then it is that log's to hide.
+        if not hasattr(http.client, "print"):
+            pool.ConnectionCls = _QuietConnection
+        return pool
+
+
+class _Dots(logging.Filter):
+    """Puts dots for the values of queries into what this thread logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if threading.get_ident() == self._thread:
+            record.msg = _dotted(record.msg)  # another filter may have put the arguments into it already
+            if isinstance(record.args, tuple):
+                record.args = tuple(map(_dotted, record.args))
+        return True
+
+
+def _dotted(value: object) -> Any:
+    return _VALUE.sub("=••••", value) if isinstance(value, str) else value
+
+
+@contextlib.contextmanager
+def _discreet() -> Iterator[None]:
+    """Keeps state, challenge and code out of urllib3's lines at DEBUG, which are the URLs of all requests."""
+    logger, dots = logging.getLogger("urllib3.connectionpool"), _Dots()
+    with _changing_filters:
+        logger.filters = [*logger.filters, dots]  # another list: other threads may be going through the former one
+    try:
+        yield
+    finally:
+        with _changing_filters:
+            logger.filters = [each for each in logger.filters if each is not dots]
 
 
 class SignInFailed(RuntimeError):
@@ -53,8 +112,9 @@ def sign_in(login_url: str, person: str = "demo", allow: bool = True) -> str:
         SignInFailed: The server showed an error page, or none of its pages could be used.
     """
     clicks = {("person", person), ("decision", "allow" if allow else "refuse")}
-    with requests.Session() as browser:
+    with _discreet(), requests.Session() as browser:
         browser.trust_env = False  # no proxy and no netrc between us and our own machine
+        browser.mount("http://", _QuietAdapter())
         response = browser.get(login_url, allow_redirects=False, timeout=_TIMEOUT)
         for _ in range(_MOST_STEPS):
             if response.is_redirect:

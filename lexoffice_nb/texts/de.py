@@ -1157,7 +1157,7 @@ TEXTS = {
     "trace.step.profile": "Wessen Konto ist es?",
     "trace.step.userinfo": "Wer hat sich angemeldet?",
     "trace.step.refresh": "Erneuerung",
-    "trace.step.revocation": "Token widerrufen",
+    "trace.step.revocation": "Tokens widerrufen",
     "trace.about.discovery": "Der Anbieter beschreibt sich selbst: seine Endpunkte, und dass er PKCE mit S256 prüft (RFC 8414).",
     "trace.about.login_url": "Die Autorisierungsanfrage (RFC 6749 Abschnitt 4.1.1), die der Browser stellen soll. state, nonce und code_challenge sind jedes Mal neu; der Verifier hinter der Challenge bleibt im Notebook.",
     "trace.about.sign_in": "Das Passwort wird nur beim Anbieter eingegeben. Das Notebook sieht es nie.",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 from urllib.parse import parse_qsl, urlsplit
 
+from lexoffice_nb.errors import shielded
 from lexoffice_nb.oauth.tokens import Secret
 from lexoffice_nb.texts import from_server
 from lexoffice_nb.workshop.page import Block, Line, Page
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from typing import Self
 
 _MASK = "••••"
+# Anybody may have sent what leaked, so each part of it is shown only as far as an honest one goes.
+_MOST_SHOWN = 80
+_MOST_PARAMETERS = 20
 # Nothing of these is of use to anybody. Of all others not even the length is shown.
 _HARMLESS = {"client_id", "response_type", "grant_type", "scope", "code_challenge_method", "error", "server"}
 # A secret may come in the place of a name as well.
@@ -45,26 +49,37 @@ class Leak:
         """All of it. Whoever calls this takes care where it goes."""
         return self._value.reveal()
 
+    @shielded
     def __getitem__(self, name: str) -> str:
         parameters = dict(self._parameters())
-        if name not in parameters:
-            names = ", ".join(map(_name, parameters)) or "–"
+        if not isinstance(name, str) or name not in parameters:
+            names = ", ".join([_name(each) for each in parameters][:_MOST_PARAMETERS]) or "–"
             raise WorkshopError("no_parameter", name=from_server(name, 40), names=names)
         return parameters[name]
 
     def _parameters(self) -> list[tuple[str, str]]:
         value = self.value
-        return parse_qsl(urlsplit(value).query if "://" in value else value, keep_blank_values=True)
+        try:
+            return parse_qsl(urlsplit(value).query if "://" in value else value, keep_blank_values=True)
+        except ValueError:  # a URL that is none
+            return []
 
     def _masked(self) -> str:
         value = self.value
-        shown = "&".join(f"{_name(name)}={_shown(name, each)}" for name, each in self._parameters())
+        parameters = self._parameters()
+        each_shown = [f"{_name(name)}={_shown(name, each)}" for name, each in parameters[:_MOST_PARAMETERS]]
+        shown = "&".join([*each_shown, *(["…"] if len(parameters) > _MOST_PARAMETERS else [])])
         if "://" not in value:
             return shown or _MASK
-        parts = urlsplit(value)
-        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{_MAY_BE_SECRET.sub(_MASK, parts.path)}"
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            return _MASK
+        host = from_server(parts.netloc.rpartition("@")[2], _MOST_SHOWN)
+        place = f"{from_server(parts.scheme, _MOST_SHOWN)}://{host}{_harmless(parts.path)}"
         return place + (f"?{shown}" if shown else "") + (f"#{_MASK}" if parts.fragment else "")
 
+    @shielded
     def __repr__(self) -> str:
         where = say(self.where) if knows(self.where) else self.where
         return f"{say('leak', what=from_server(self.what, 40), where=from_server(where, 60))}: {self._masked()}"
@@ -75,7 +90,11 @@ def _name(name: str) -> str:
 
 
 def _shown(name: str, value: str) -> str:
-    return _MAY_BE_SECRET.sub(_MASK, value) if name in _HARMLESS else _MASK
+    return _harmless(value) if name in _HARMLESS else _MASK
+
+
+def _harmless(text: str) -> str:
+    return from_server(_MAY_BE_SECRET.sub(_MASK, text), _MOST_SHOWN)
 
 
 class Leaks(Page, Sequence[Leak]):

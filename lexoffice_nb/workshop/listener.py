@@ -19,6 +19,10 @@ _LIFE_SECONDS = 600.0
 _PAGE = b"<!doctype html><title>Thank you</title><p>Thank you."
 
 
+class NothingCame(WorkshopError, TimeoutError):
+    """A listener was waited for, and nobody came."""
+
+
 class Listener:
     """Listens from the moment it is made until it has caught a request, was waited for, or ten minutes are over.
 
@@ -45,12 +49,16 @@ class Listener:
         self._thread = threading.Thread(target=self._serve, args=(life,), name="workshop listener", daemon=True)
         self._thread.start()
 
-    def wait(self, seconds: float = 5.0) -> Leak | None:
-        """Waits for a request and closes; gives its URL, or None if nothing came in that time."""
+    def wait(self, seconds: float = 5.0) -> Leak:
+        """Waits for a request and closes; gives its URL.
+
+        Raises:
+            NothingCame: Nothing came in that time (also a TimeoutError).
+        """
         try:
             return self._caught.get(timeout=seconds)
         except queue.Empty:
-            return None
+            raise NothingCame("nothing_came", url=self.url, seconds=f"{seconds:g}") from None
         finally:  # an interrupt included
             self.close()
 
@@ -140,6 +148,7 @@ def _answers(host: str, port: int) -> bool:
 def _who(host: str, port: int) -> str:
     """Asks who is there, as anybody would who meets a taken port; the app's own log notes that somebody asked."""
     connection = http.client.HTTPConnection(host, port, timeout=2)
+    connection.debuglevel = 0  # prints nothing, whatever the class was told
     try:
         connection.request("GET", "/")
         ours = b"Belegheft" in connection.getresponse().read(65536)

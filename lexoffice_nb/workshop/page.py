@@ -20,8 +20,12 @@ _CARD = (
     "border-radius:6px;background:var(--jp-layout-color1,transparent);color:var(--jp-ui-font-color1,inherit);"
     "font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:var(--jp-ui-font-size1,13px);line-height:1.5"
 )
-_HEADING = "margin:0 0 10px;font-weight:600;font-size:inherit"
-_LABEL = f"margin:10px 0 2px;font-weight:400;color:{_QUIET}"
+# As in the lesson, only the mark is coloured, and the words have the text colour. The values beside the theme's read on
+# a light and on a dark page, since there it is not known which (3 : 1 at least, WCAG 1.4.11).
+_MARKS = {True: ("✓", "var(--jp-success-color1,#388e3c)"), False: ("○", "var(--jp-warn-color0,#e65100)")}
+_VERDICT = "margin:0 0 10px;font-weight:700;font-size:1.2em;line-height:1.35;overflow-wrap:anywhere"
+_HEADING = "margin:0 0 10px;font-weight:600;font-size:1.08em"
+_LABEL = "margin:10px 0 2px;font-weight:600"
 _TEXT = "margin:0 0 6px;overflow-wrap:anywhere"
 _LIST = "list-style:none;margin:0 0 6px;padding:0"
 _MONO = "font-family:var(--jp-code-font-family,monospace)"
@@ -60,16 +64,24 @@ class Page:
     def _blocks(self) -> Sequence[Block]:
         raise NotImplementedError
 
+    def _verdict(self) -> Line | None:
+        """What is said before all else, with a mark."""
+        return None
+
     def __repr__(self) -> str:
-        parts = [self._title(), *("\n".join(_plain(block)) for block in self._blocks())]
+        verdict = self._verdict()
+        first = [_plain(Block(lines=[verdict]))[0].strip()] if verdict else []
+        parts = [*first, self._title(), *("\n".join(_plain(block)) for block in self._blocks())]
         return "\n\n".join(parts)
 
     def _repr_html_(self) -> str:
         body = "".join(_html(block) for block in self._blocks())
         title = escape(self._title())
+        verdict = self._verdict()
+        first = f"<p style='{_VERDICT}'>{_mark(bool(verdict.done))} {escape(verdict.text)}</p>" if verdict else ""
         return (
             f"<section class='mathjax_ignore tex2jax_ignore' lang='{current_language()}' "
-            f"aria-label='{title}' style='{_CARD}'><p style='{_HEADING}'>{title}</p>{body}</section>"
+            f"aria-label='{title}' style='{_CARD}'>{first}<p style='{_HEADING}'>{title}</p>{body}</section>"
         )
 
 
@@ -108,6 +120,11 @@ def _item(line: Line) -> str:
     mono = f"<code style='{_MONO}'>{escape(line.mono)}</code> " if line.mono else ""
     if line.done is None:
         return f"<li style='margin:2px 0;overflow-wrap:anywhere'>{mono}{escape(line.text)}</li>"
-    mark, word = ("✓", say("mark.done")) if line.done else ("○", say("mark.missing"))
+    word = say("mark.done" if line.done else "mark.missing")
     said = "" if line.says_so else f" <span style='color:{_QUIET}'>({escape(word)})</span>"
-    return f"<li style='margin:2px 0'><span aria-hidden='true'>{mark}</span> {mono}{escape(line.text)}{said}</li>"
+    return f"<li style='margin:2px 0'>{_mark(line.done)} {mono}{escape(line.text)}{said}</li>"
+
+
+def _mark(done: bool) -> str:
+    mark, colour = _MARKS[done]
+    return f"<span aria-hidden='true' style='font-weight:700;color:{colour}'>{mark}</span>"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sysconfig
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -18,9 +21,18 @@ from lexoffice_nb.workshop.page import Block, Line, Page
 from lexoffice_nb.workshop.words import WorkshopError, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+    from typing import Self
 
     from lexoffice_nb.workshop.world import State, World
+
+# What is not the learner's own code.
+_OTHERS = (*(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")), str(Path(__file__).parents[1]))
+# What a defence may lead to, of our own errors. All others are about the sandbox.
+_OF_A_DEFENCE = {"no_leak", "no_leak_on", "no_parameter", "nothing_came", "port_taken"}
+# What Erika does after an attack that has ended early, since the check looks at it; and the words for it.
+_GOES_ON = {6: "ended.6", 8: "ended.8"}
 
 
 class Exercise(Page):
@@ -49,10 +61,32 @@ class Exercise(Page):
         self.victim = Victim(self)
         self.attacker = Attacker(self)
 
+    def __enter__(self) -> Self:
+        """For an attack that the defence may end early: with it on, that is one line and no traceback."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
+    ) -> bool:
+        # An unknown name is a mistake of the learner's own, with the defence off as well.
+        if error is None or not self._began.defence or not isinstance(error, Exception) or isinstance(error, NameError):
+            return False
+        if isinstance(error, WorkshopError) and error.code not in _OF_A_DEFENCE:
+            return False
+        # Of others' errors the kind only: their text may have a URL in it, and that one a code.
+        what = error.what() if isinstance(error, WorkshopError) else type(error).__name__
+        _say_in_cell(say("ended", line=_own_line(frames), what=what))
+        if self.number in _GOES_ON:
+            _say_in_cell(say(_GOES_ON[self.number]))
+            _ = self.victim.uses_app() if self.number == 6 else self.victim.signs_in()
+        return True
+
+    @shielded
     def leaks(self) -> Leaks:
         """What you have got to see, oldest first."""
         found = self._asked(self._world.leaks)
-        return Leaks([Leak(str(each["what"]), str(each["where"]), str(each["value"])) for each in found])
+        leaks = [Leak(str(each["what"]), str(each["where"]), str(each["value"])) for each in found]
+        return _LeaksDespiteDefence(leaks, self.number) if self._began.defence else Leaks(leaks)
 
     def _asked(self, ask: Callable[[], Any]) -> Any:
         self._still_on()
@@ -91,7 +125,10 @@ class Exercise(Page):
                 f"{say('label.tools')} ({say('tools.title', number=n)})",
                 lines=[Line(tool.strip()) for tool in say("tools").split(";")],
             ),
-            Block(say("label.read"), lines=[Line(place) for place in EXERCISES[n].reads]),
+            Block(
+                say("label.read"),
+                lines=[Line(place.replace("section", say("section"), 1)) for place in EXERCISES[n].reads],
+            ),
             Block(say("label.next"), say("next.on" if self.defence else "next.off", number=n)),
             *self._proxy_block(),
         ]
@@ -101,6 +138,31 @@ class Exercise(Page):
         if select_proxy(self.issuer, get_environ_proxies(self.issuer)) is None:
             return []
         return [Block(text=say("proxy"))]
+
+
+class _LeaksDespiteDefence(Leaks):
+    """With the defence on it may be its work that something has not leaked; then other advice is needed."""
+
+    def __init__(self, leaks: Sequence[Leak], number: int = 0) -> None:
+        super().__init__(leaks)
+        self._number = number
+
+    def __getitem__(self, which: Any) -> Any:
+        try:
+            return super().__getitem__(which)
+        except WorkshopError as error:
+            what = error.values["what"]
+        raise WorkshopError("no_leak_on", what=what, number=self._number)
+
+
+def _say_in_cell(words: str) -> None:
+    print(words)  # noqa: T201 - it is a cell's output, as what the attack itself prints is
+
+
+def _own_line(frames: TracebackType | None) -> str:
+    """The line of the learner's own code at which an error came up."""
+    own = [each for each in traceback.extract_tb(frames) if not each.filename.startswith(_OTHERS)]
+    return (own[-1].line or own[-1].name) if own else "?"
 
 
 @dataclass(frozen=True)
@@ -129,9 +191,10 @@ class Victim:
         """She signs in to Belegheft."""
         return self._does(do="sign_in")
 
+    @shielded
     def opens(self, url: str | Leak) -> Visit:
         """She opens a link of this machine, signs in where she is asked to, and allows what she is asked for."""
-        return self._does(do="open", url=url.value if isinstance(url, Leak) else url)
+        return self._does(do="open", url=_link(url))
 
     def uses_app(self) -> Visit:
         """She looks at her account in Belegheft."""
@@ -159,13 +222,13 @@ class Attacker:
         from lexoffice_nb.sandbox.person import SignInFailed, sign_in
 
         self._exercise._still_on()
-        link = url.value if isinstance(url, Leak) else url
+        link = _link(url)
         reason = ""
         try:
             return Leak("callback_url", "where.own_browser", sign_in(link, person=ATTACKER))
         except SignInFailed as error:
             reason = from_server(str(error), 120)
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # ValueError: what is not even a URL
             reason = type(error).__name__
         raise WorkshopError("no_sign_in", reason=reason)
 
@@ -186,3 +249,16 @@ class Attacker:
 
     def __repr__(self) -> str:
         return "sign_in(url), listen(host, port)"
+
+
+def _link(url: object) -> str:
+    """A link as text.
+
+    Raises:
+        WorkshopError: It is neither text nor a leak.
+    """
+    if isinstance(url, Leak):
+        return url.value
+    if isinstance(url, str):
+        return url
+    raise WorkshopError("no_link", kind=type(url).__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,13 +52,23 @@ class Verdict(Page):
     def _title(self) -> str:
         return say("check", number=self.number)
 
+    def _verdict(self) -> Line:
+        if self.solved:
+            return Line(say("check.solved"), done=True)
+        half = self._first_missing()
+        if half is None:
+            return Line(say("check.half.off" if self.off.done else "check.half.on"), done=False)
+        first = next(tick for tick in half.ticks if not tick.done)
+        return Line(say("check.missing", what=self._words(half, first.key)), done=False)
+
+    def _first_missing(self) -> Half | None:
+        return next((half for half in (self.off, self.on) if half.begun and not half.done), None)
+
     def _blocks(self) -> list[Block]:
         blocks = [*self._half(self.off), *self._half(self.on)]
         if self.on.done:
             blocks.append(Block(text=say("check.why", what=say(f"why.{self.number}"))))
             blocks += self._refusal(self.on, "check.log")
-        if self.solved:
-            blocks.append(Block(text=say("check.solved")))
         return blocks
 
     def _half(self, half: Half) -> list[Block]:
@@ -70,9 +81,10 @@ class Verdict(Page):
             ready = self.off.done or not half.defence
             begin = say("check.begin_on" if half.defence else "check.begin_off", number=self.number)
             return [*blocks, Block(text=begin)] if ready else blocks
-        first = next(tick for tick in half.ticks if not tick.done)
-        blocks.append(Block(text=say("check.missing", what=self._words(half, first.key))))
-        blocks += [Block(text=say(f"note.{note}")) for note in half.notes]
+        if half is not self._first_missing():  # of that one, the first line has said it
+            first = next(tick for tick in half.ticks if not tick.done)
+            blocks.append(Block(text=say("check.missing", what=self._words(half, first.key))))
+        blocks += [Block(text=say(f"note.{note}", number=self.number)) for note in half.notes]
         return blocks + self._refusal(half, "check.refusal")
 
     @staticmethod
@@ -103,8 +115,18 @@ class Hint(Page):
         words = say(f"hint.{self.number}.{self.which}")
         if self.which < _HINTS:
             return [Block(text=words), Block(text=say("hint.more", number=self.number))]
-        steps = [Line("", mono=step) for step in words.split("; ")]  # the last one is nearly code
-        return [Block(lines=steps), Block(text=say("hint.last", number=self.number))]
+        return [*_steps(words), Block(text=say("hint.last", number=self.number))]
+
+
+def _steps(words: str) -> list[Block]:
+    """A last hint: code that can be copied as it stands, and between it, in lines that begin with #, words."""
+    steps = []
+    for are_words, lines in groupby(words.splitlines(), lambda line: line.startswith("# ")):
+        if are_words:
+            steps.append(Block(text=" ".join(line.removeprefix("# ") for line in lines)))
+        else:
+            steps.append(Block(code="\n".join(lines)))
+    return steps
 
 
 @dataclass(frozen=True, repr=False)
@@ -257,10 +279,11 @@ class Workshop:
             self._forget_run()
             raise WorkshopError("restarted", number=run.exercise)
         events = self._world.journal(run.since)
+        is_cut = bool(events) and events[0].n > run.since
         if not now.is_the_same_round(run):  # another notebook has begun something since: from there on it is not ours
             events = [event for event in events if event.n < now.since]
             self._forget_run()
-        half = judge(run.exercise, run.defence, events)
+        half = judge(run.exercise, run.defence, events, is_cut)
         known = self._halves.get((run.exercise, run.defence))
         if known is None or not known.done:
             self._halves[run.exercise, run.defence] = half

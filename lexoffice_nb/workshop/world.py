@@ -12,6 +12,7 @@ import platformdirs
 import requests
 
 from lexoffice_nb.errors import shielded
+from lexoffice_nb.oauth.quiet import QuietAdapter
 from lexoffice_nb.sandbox import process
 from lexoffice_nb.sandbox.identity import read_secret
 from lexoffice_nb.sandbox.private_files import NotPrivate
@@ -85,11 +86,13 @@ class World:
         """Which exercise goes on."""
         return self._state(*self._ask("GET", "state"))
 
+    @shielded
     def victim(self, **order: str) -> dict[str, Any]:
         """Lets the victim act; gives where the browser ended."""
         answer: dict[str, Any] = self._ask("POST", "victim", order)[0]
         return answer
 
+    @shielded
     def leaks(self) -> list[dict[str, str]]:
         """What the attacker of this exercise has got to see. It is secret."""
         answer: list[dict[str, str]] = self._ask("GET", "leaks")[0]
@@ -99,6 +102,7 @@ class World:
         """The log from an entry on, oldest first."""
         return [Event.of(entry) for entry in self._ask("GET", f"journal?since={since:d}")[0]]
 
+    @shielded
     def running(self) -> int | None:
         """The process of the sandbox, if there is one."""
         found = process.find(folder=self.folder)
@@ -112,6 +116,7 @@ class World:
             try:
                 with requests.Session() as http:
                     http.trust_env = False  # no proxy and no netrc between us and our own machine
+                    http.mount("http://", QuietAdapter())
                     answer = http.request(
                         method,
                         f"{address.url}/workshop/{route}",
@@ -126,8 +131,7 @@ class World:
                     raise WorkshopError("no_answer", reason=type(error).__name__) from None
         raise AssertionError("unreachable")
 
-    @staticmethod
-    def _read(answer: requests.Response) -> Any:
+    def _read(self, answer: requests.Response) -> Any:
         try:
             content = answer.json()
         except ValueError:
@@ -135,6 +139,15 @@ class World:
         if answer.status_code == 200 and content is not None:
             return content
         said = content.get("error") if isinstance(content, dict) else None
+        status = answer.status_code
+        if status == requests.codes.not_found:
+            raise WorkshopError("not_workshop")
+        if status == requests.codes.insufficient_storage:
+            raise WorkshopError("no_room", folder=self.folder)
+        if said == "no_port":
+            raise WorkshopError("no_port")
+        if status >= 500:
+            raise WorkshopError("broken", status=status, folder=self.folder)
         raise WorkshopError("refused", reason=from_server(said or answer.status_code, 80))
 
     def _address(self) -> process.SandboxAddress:

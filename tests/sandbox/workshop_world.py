@@ -69,7 +69,7 @@ class World:
 
     # -- the attacker
 
-    def exchange(self, code: str, redirect_uri: str, **more: str) -> requests.Response:
+    def exchange(self, code: str, redirect_uri: str, /, **more: str) -> requests.Response:
         form = {
             "grant_type": "authorization_code",
             "client_id": "lexoffice-nb",
@@ -78,7 +78,7 @@ class World:
         }
         return requests.post(f"{self.issuer}/connect/token", data=form | more, timeout=10)
 
-    def exchange_callback(self, callback: str, **more: str) -> requests.Response:
+    def exchange_callback(self, callback: str, /, **more: str) -> requests.Response:
         return self.exchange(query(callback)["code"], callback.partition("?")[0], **more)
 
     def call_api(self, tokens: requests.Response) -> requests.Response:

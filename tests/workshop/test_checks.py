@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lexoffice_nb.workshop.checks import NUMBERS, STEPS, Event, Half, judge
+from lexoffice_nb.workshop.checks import NUMBERS, STEPS, Event, Half, judge, with_askers
 
 HALVES = [(number, defence) for number in NUMBERS for defence in (False, True)]
 CODE, REFRESH = "authorization_code", "refresh_token"
@@ -33,7 +33,8 @@ STARTED = line("browser app start 303", grant=None, person=None, session="victim
 CONSENT = line("browser issuer consent 303", to="http://127.0.0.1:5000/callback")
 EXCHANGED = line("attacker issuer token 200", grant_type=CODE, pkce="none")
 READ = line("attacker issuer api 200")
-REFUSED = line("attacker issuer token 400", grant_type=CODE, pkce="none", error="invalid_grant")
+REFUSED = line("attacker issuer token 400", grant_type=CODE, pkce="none", error="invalid_grant", check="verifier")
+USED_UP = line("attacker issuer token 400", grant_type=CODE, pkce="none", error="invalid_grant", check="code_used")
 APP_EXCHANGED = line("app issuer token 200", grant_type=CODE, pkce="none")
 SIGNED_OUT = line("browser app me 401", error="invalid_token", session="victim")
 
@@ -45,6 +46,15 @@ def asked(pkce: str, status: int = 303, **more: Any) -> tuple[str, dict[str, Any
 OWN_CODE = line("attacker issuer consent 303", grant="g7", person="kanzlei")
 MINE = {"grant": "g7", "person": "kanzlei"}
 OWN_LOGIN = line("attacker app start 303", grant=None, person=None, session="attacker")
+INJECTED = line(
+    "app issuer token 400",
+    grant_type=CODE,
+    pkce="verifier",
+    error="invalid_grant",
+    session="attacker",
+    check="verifier",
+)
+MET = line("attacker app other 200", grant=None, person=None, path="/", met="::1")
 FORWARDED = line("browser second authorize 303", grant=None, person=None, pkce="S256")
 REDIRECTED = line("browser app redirector 303", grant=None, person=None)
 RENEWED = line("app issuer token 200", grant_type=REFRESH, began=2.0)
@@ -55,9 +65,9 @@ PERFECT: dict[tuple[int, bool], list[Event]] = {
     (1, False): log(STARTED, asked("none"), CONSENT, EXCHANGED, READ),
     (1, True): log(STARTED, asked("S256"), CONSENT, REFUSED),
     (2, False): log(asked("none"), CONSENT, EXCHANGED, READ),
-    (2, True): log(asked("none", error="invalid_request")),
-    (3, False): log(asked("plain"), CONSENT, (EXCHANGED[0], EXCHANGED[1] | {"pkce": "verifier"}), READ),
-    (3, True): log(asked("S256"), CONSENT, (REFUSED[0], REFUSED[1] | {"pkce": "verifier"})),
+    (2, True): log(asked("none", error="invalid_request", check="challenge_missing")),
+    (3, False): log(STARTED, asked("plain"), CONSENT, (EXCHANGED[0], EXCHANGED[1] | {"pkce": "verifier"}), READ),
+    (3, True): log(STARTED, asked("S256"), CONSENT, (REFUSED[0], REFUSED[1] | {"pkce": "verifier"})),
     (4, False): log(
         OWN_CODE,
         (APP_EXCHANGED[0], APP_EXCHANGED[1] | MINE),
@@ -66,15 +76,13 @@ PERFECT: dict[tuple[int, bool], list[Event]] = {
     ),
     (4, True): log(OWN_CODE, line("browser app callback 400", error="state_mismatch", **MINE)),
     (5, False): log(CONSENT, OWN_LOGIN, APP_EXCHANGED, line("attacker app me 200", session="attacker")),
-    (5, True): log(
-        CONSENT, OWN_LOGIN, line("app issuer token 400", grant_type=CODE, pkce="verifier", error="invalid_grant")
-    ),
+    (5, True): log(CONSENT, OWN_LOGIN, INJECTED),
     (6, False): log(CONSENT, APP_EXCHANGED, EXCHANGED, READ),
-    (6, True): log(CONSENT, APP_EXCHANGED, REFUSED, SIGNED_OUT),
+    (6, True): log(CONSENT, APP_EXCHANGED, USED_UP, SIGNED_OUT),
     (7, False): log(asked("none"), CONSENT, REDIRECTED, EXCHANGED, READ),
-    (7, True): log(asked("none", 400)),
+    (7, True): log(asked("none", 400, check="redirect_uri")),
     (8, False): log((CONSENT[0], {"to": "http://localhost:5000/callback"}), EXCHANGED, READ),
-    (8, True): log(line("attacker app other 200", grant=None, person=None, path="/"), CONSENT, APP_EXCHANGED),
+    (8, True): log(MET, CONSENT, APP_EXCHANGED),
     (9, False): log(
         FORWARDED, CONSENT, line("app second token 400", grant_type=CODE, pkce="verifier"), EXCHANGED, READ
     ),
@@ -87,7 +95,7 @@ PERFECT: dict[tuple[int, bool], list[Event]] = {
 # What must not have happened, if a step is one of those.
 FORBIDDEN = {
     "nothing_read": READ,
-    "not_exchanged": (APP_EXCHANGED[0], APP_EXCHANGED[1] | MINE),
+    "not_exchanged": (APP_EXCHANGED[0], APP_EXCHANGED[1] | MINE | {"session": "victim"}),
     "not_used": line("attacker app me 200", session="attacker"),
     "not_redirected": REDIRECTED,
     "not_delivered": line("browser app callback 303"),
@@ -121,7 +129,7 @@ class TestEachHalf:
         for step in STEPS[number, defence]:
             if step.never:
                 continue
-            without = [event for event in PERFECT[number, defence] if not step.test(event)]
+            without = [event for event in with_askers(PERFECT[number, defence]) if not step.fits(event)]
             assert step.key in missing(judge(number, defence, without)), step.key
 
     def test_is_not_done_if_what_must_not_happen_has_happened(self, number: int, defence: bool) -> None:
@@ -167,7 +175,7 @@ def test_the_order_of_a_replay_matters() -> None:
 
 
 def test_a_sign_out_before_the_replay_is_not_its_consequence() -> None:
-    before = log(SIGNED_OUT, CONSENT, APP_EXCHANGED, REFUSED)
+    before = log(SIGNED_OUT, CONSENT, APP_EXCHANGED, USED_UP)
     assert "signed_out" in missing(judge(6, True, before))
 
 
@@ -177,7 +185,11 @@ def test_two_pages_one_after_the_other_are_no_race() -> None:
 
 
 def test_plain_without_the_verifier_is_another_attack() -> None:
-    assert missing(judge(3, True, log(asked("S256"), CONSENT, REFUSED))) == ["refused", "nothing_read"]
+    assert missing(half := judge(3, True, log(STARTED, asked("S256"), CONSENT, REFUSED))) == [
+        "refused",
+        "nothing_read",
+    ]
+    assert half.notes == ("no_verifier",)
 
 
 def test_a_made_up_code_is_called_one() -> None:
@@ -208,3 +220,88 @@ def test_a_half_that_is_done_says_where_the_attack_failed(number: int, stage: tu
 def test_an_entry_with_more_members_than_known_is_read() -> None:
     entry = {"n": 1, "by": "app", "at": "issuer", "what": "api", "status": 200, "colour": "green"}
     assert Event.of(entry) == Event(1, "app", "issuer", "api", status=200)
+
+
+def with_the_cause(number: int, cause: str) -> list[Event]:
+    """A perfect log, but that the refusal had another cause."""
+    step = next(step for step in STEPS[number, True] if step.key == "refused")
+    return [replace(event, check=cause) if step.fits(event) else event for event in PERFECT[number, True]]
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [
+        (1, "redirect_uri"),
+        (1, "code_used"),
+        (2, "redirect_uri_foreign"),
+        (3, "code_used"),
+        (5, "code_used"),
+        (5, "code_unknown"),
+        (6, "redirect_uri"),
+        (7, "redirect_uri_foreign"),
+        (7, "client"),
+    ],
+)
+def test_a_refusal_for_another_cause_does_not_do_and_the_cause_is_said(number: int, cause: str) -> None:
+    half = judge(number, True, with_the_cause(number, cause))
+    assert "refused" in missing(half)
+    assert half.notes == (f"cause.{cause}",)
+
+
+def test_a_cause_that_has_no_words_is_another_one() -> None:
+    assert judge(1, True, with_the_cause(1, "the_weather")).notes == ("cause.other",)
+
+
+def test_the_right_refusal_after_a_wrong_one_does() -> None:
+    wrong = [replace(event, n=event.n - 10) for event in with_the_cause(1, "redirect_uri")]
+    assert judge(1, True, [*wrong, *PERFECT[1, True]]).done
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 6, 7, 8, 9])
+@pytest.mark.parametrize("way", [READ, line("attacker app me 200", session="attacker")])
+def test_who_reads_the_victims_data_in_another_way_has_read_them(number: int, way: tuple[str, dict[str, Any]]) -> None:
+    otherwise = [replace(event, n=99, grant="g5") for event in log(way)]
+    half = judge(number, True, [*PERFECT[number, True], *otherwise])
+    assert missing(half) == ["nothing_read"]
+    assert half.notes == ("read_all_the_same",)
+
+
+def test_who_reads_his_own_data_reads_nothing_of_hers() -> None:
+    own = [replace(event, n=99) for event in log((READ[0], MINE))]
+    assert judge(1, True, [*PERFECT[1, True], *own]).done
+
+
+@pytest.mark.parametrize(("number", "defence"), [(1, False), (1, True), (3, False), (3, True)])
+def test_a_link_of_the_attackers_is_not_her_own_sign_in(number: int, defence: bool) -> None:
+    """She signed in by herself as well, but the code that is used comes of the link."""
+    perfect = PERFECT[number, defence]
+    link = [replace(event, n=event.n + 10) for event in perfect if event.what != "start"]
+    hers = [replace(event, grant="g9" if event.grant else None) for event in perfect if event.by == "browser"]
+    half = judge(number, defence, [*hers, *link])
+    assert "signed_in" in missing(half) or "read" in missing(half) or "refused" in missing(half)
+    assert "own_link" in half.notes
+
+
+def test_the_apps_usual_address_is_not_the_one_that_was_to_be_taken() -> None:
+    usual = [replace(event, met=event.met and "127.0.0.1") for event in PERFECT[8, True]]
+    half = judge(8, True, usual)
+    assert missing(half) == ["tried", "nothing_read"]
+    assert half.notes == ("wrong_address",)
+
+
+def test_a_callback_that_was_caught_and_handed_on_is_called_so() -> None:
+    handed_on = line("attacker app callback 303", session="victim")
+    half = judge(8, False, log((CONSENT[0], {"to": "http://localhost:5000/callback"}), APP_EXCHANGED, handed_on))
+    assert missing(half) == ["exchanged", "read", "not_delivered"]
+    assert half.notes == ("handed_on",)
+
+
+def test_a_session_that_was_planted_in_her_browser_is_an_account_of_yours_too() -> None:
+    planted = log(line("browser app me 200", session="attacker", **MINE))
+    half = judge(4, True, [*PERFECT[4, True], *[replace(event, n=99) for event in planted]])
+    assert missing(half) == ["not_exchanged"]
+
+
+def test_a_log_that_has_lost_its_beginning_is_called_one() -> None:
+    assert judge(1, False, log(READ), is_cut=True).notes == ("log_is_cut",)
+    assert judge(1, False, PERFECT[1, False], is_cut=True).notes == ()

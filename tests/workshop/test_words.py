@@ -12,7 +12,7 @@ import pytest
 import lexoffice_nb.workshop
 from lexoffice_nb.texts import use_language
 from lexoffice_nb.workshop import de, en
-from lexoffice_nb.workshop.checks import NUMBERS, STEPS, judge
+from lexoffice_nb.workshop.checks import CAUSES, NUMBERS, STEPS, judge
 from lexoffice_nb.workshop.exercises import EXERCISES
 from lexoffice_nb.workshop.page import Block, Line, Page
 from lexoffice_nb.workshop.scene import Exercise
@@ -64,7 +64,13 @@ def test_every_key_is_used() -> None:
     codes = {key.split(".")[1] for key in en.WORDS if key.startswith("error.")}
     assert [code for code in codes if f'"{code}"' not in sources] == []
     notes = [key.removeprefix("note.") for key in en.WORDS if key.startswith("note.")]
-    assert [note for note in notes if f'"{note}"' not in sources] == []
+    assert [note for note in notes if f'"{note.removeprefix("cause.")}"' not in sources and note != "cause.other"] == []
+
+
+def test_every_cause_of_a_refusal_has_words_and_no_others_have() -> None:
+    assert {key for key in en.WORDS if key.startswith("note.cause.")} == {
+        f"note.cause.{cause}" for cause in (*CAUSES, "other")
+    }
 
 
 def test_every_error_says_what_to_do_now() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import http.client
 import os
 import pickle
 import signal
@@ -114,6 +116,14 @@ class TestBadInput:
             exercise.victim.opens(url)
         assert code_of(error) == "refused"
 
+    @pytest.mark.parametrize("url", [b"x", None, 1, ["http://127.0.0.1/"]])
+    def test_what_is_no_link_is_two_lines(self, workshop: Workshop, url: str) -> None:
+        exercise = workshop.exercise(4)
+        for use in (exercise.victim.opens, exercise.attacker.sign_in):
+            with pytest.raises(WorkshopError) as error:
+                use(url)
+            assert code_of(error) == "no_link"
+
     def test_a_leak_that_is_not_there_is_two_lines(self, workshop: Workshop) -> None:
         exercise = workshop.exercise(1)
         with pytest.raises(WorkshopError) as error:
@@ -129,10 +139,29 @@ class TestBadInput:
 
     def test_a_sign_in_that_leads_nowhere_is_two_lines(self, workshop: Workshop) -> None:
         exercise = workshop.exercise(4)
-        for url in (exercise.app, f"{exercise.issuer}/connect/authorize", "http://127.0.0.1:1/", "nonsense"):
+        nowhere = ("http://127.0.0.1:1/", "nonsense", "http://[", "http://127.0.0.1:99999999/", "http://\ud800/")
+        for url in (exercise.app, f"{exercise.issuer}/connect/authorize", *nowhere):
             with pytest.raises(WorkshopError) as error:
                 exercise.attacker.sign_in(url)
             assert code_of(error) == "no_sign_in"
+
+    def test_a_sign_in_that_is_redirected_to_what_is_no_url_is_two_lines(self, workshop: Workshop) -> None:
+        exercise = workshop.exercise(4)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            answers = threading.Thread(target=self.redirect, args=(server,))
+            answers.start()
+            with pytest.raises(WorkshopError) as error:
+                exercise.attacker.sign_in(f"http://127.0.0.1:{server.getsockname()[1]}/")
+            answers.join(5)
+        assert code_of(error) == "no_sign_in"
+
+    @staticmethod
+    def redirect(server: socket.socket) -> None:
+        server.settimeout(5)
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.0 303 See Other\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n")
 
     def test_a_machine_without_the_second_loopback_address_is_told_so(
         self, workshop: Workshop, world: World, monkeypatch: pytest.MonkeyPatch
@@ -275,8 +304,14 @@ class TestTheListener:
         assert "SECRET" not in repr(caught)
         self.is_closed(listener)
 
-    def test_gives_nothing_when_nothing_came_and_closes(self, listener: Listener) -> None:
-        assert listener.wait(0.1) is None
+    def test_says_in_two_lines_that_nothing_came_and_closes(self, listener: Listener) -> None:
+        with pytest.raises(TimeoutError) as caught:
+            listener.wait(0.1)
+        assert caught.value._render_traceback_() == [  # type: ignore[attr-defined]
+            f"NothingCame: Nothing came to the listener at {listener.url} in 0.1 s.",
+            "→ Did Erika act before you waited? With the defence on this may be the defence at work; "
+            "workshop.check(…) tells.",
+        ]
         self.is_closed(listener)
 
     def test_closes_at_an_interrupt(self, listener: Listener) -> None:
@@ -407,6 +442,7 @@ def test_nothing_that_is_shown_holds_a_secret(workshop: Workshop) -> None:
 @pytest.mark.parametrize(
     "value",
     [
+        "http://[SECRETS",
         "http://user:SECRETSECRETSECRETSECRETSECRET@127.0.0.1:1/SECRETSECRETSECRETSECRETSECRET?x=SECRETS#SECRETS",
         "http://127.0.0.1:1/callback?client_id=SECRETSECRETSECRETSECRETSECRET",
         "code=SECRETS&grant_type=SECRETSECRETSECRETSECRETSECRET",
@@ -445,3 +481,127 @@ def test_both_halves_of_a_fresh_exercise_are_in_the_progress(workshop: Workshop)
     line = next(line for line in repr(workshop.progress()).splitlines() if "The stolen code" in line)
     assert "defence off: begun" in line
     assert "defence on: not begun" in line
+
+
+@pytest.mark.parametrize("part", ["{}/", "a/{}", "a?scope={}", "a?error={}", "a?" + "&".join(["{0}=1"] * 50)])
+@pytest.mark.parametrize("text", ["word " * 100, "\u202e\u2066olleh", "\x1b[2J\r\n"])
+def test_what_a_leak_shows_is_short_and_printable_whatever_was_sent(part: str, text: str) -> None:
+    shown = repr(Leak("callback_url", "proxy log", f"http://127.0.0.1:1/{part.format(text)}"))
+    assert len(shown) < 500
+    assert shown.isprintable()
+
+
+def test_a_leak_of_an_evil_host_is_short_and_printable() -> None:
+    shown = repr(Leak("callback_url", "proxy log", "http://" + "\u202ex y" * 100 + "/"))
+    assert len(shown) < 200
+    assert shown.isprintable()
+
+
+def test_a_debug_level_of_http_client_prints_no_key_and_no_leak(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exercise = workshop.exercise(3)
+    monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
+    exercise.victim.signs_in()
+    leaks = exercise.leaks()
+    with pytest.raises(PortTaken):
+        exercise.attacker.listen(port=urlsplit(exercise.app).port or 0)
+    printed = capsys.readouterr().out
+    assert "Bearer" not in printed
+    assert [secret for secret in secrets_of(*leaks) if secret in printed] == []
+
+
+def seen_in(error: pytest.ExceptionInfo[BaseException]) -> str:
+    """What a verbose traceback would show below the test itself."""
+    return "\n".join(str(frame.f_locals) for frame in list(frames(error.tb))[1:])  # type: ignore[attr-defined]
+
+
+def test_no_traceback_holds_a_url_that_is_secret(workshop: Workshop, world: World) -> None:
+    exercise = workshop.exercise(1)
+    url = "http://10.0.0.1/?code=SECRET"
+    leak = Leak("callback_url", "proxy log", url)
+    uses: list[Callable[[], object]] = [
+        lambda: exercise.victim.opens(leak),
+        functools.partial(exercise.victim.opens, url),
+        functools.partial(world.victim, do="open", url=url),
+        lambda: leak["nothing"],
+    ]
+    for use in uses:
+        with pytest.raises(WorkshopError) as error:
+            use()
+        assert "SECRET" not in seen_in(error)
+
+
+@pytest.mark.parametrize("ask", ["leaks", "running"])
+def test_an_interrupt_leaves_no_frame_of_who_asks_the_sandbox(
+    workshop: Workshop, world: World, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    workshop.exercise(1)
+
+    def interrupted(*_: object, **__: object) -> None:
+        secret = "SECRET"  # as the key, or a leak, in a frame of its own
+        raise KeyboardInterrupt(secret and None)
+
+    monkeypatch.setattr(requests, "Session", interrupted)
+    monkeypatch.setattr(process, "find", interrupted)
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        getattr(world, ask)()
+    assert "SECRET" not in seen_in(interrupt)
+    assert {frame.f_globals["__name__"] for frame in list(frames(interrupt.tb))[1:]} == {"lexoffice_nb.errors"}  # type: ignore[attr-defined]
+
+
+class TestWhatTheSandboxAnswers:
+    @pytest.mark.parametrize(
+        ("status", "body", "code"),
+        [
+            (400, b'{"error": "not_loopback"}', "refused"),
+            (403, b'{"error": "forbidden"}', "refused"),
+            (404, b"<!doctype html>", "not_workshop"),
+            (500, b"<!doctype html>", "broken"),
+            (503, b'{"error": "no_port"}', "no_port"),
+            (507, b'{"error": "cannot_write"}', "no_room"),
+            (200, b"nonsense", "refused"),
+        ],
+    )
+    def test_has_words_of_its_own(self, world: World, status: int, body: bytes, code: str) -> None:
+        answer = requests.Response()
+        answer.status_code, answer._content = status, body
+        with pytest.raises(WorkshopError) as error:
+            world._read(answer)
+        assert code_of(error) == code
+
+    def test_when_it_is_another_sandbox_is_said(self, tmp_path: Path) -> None:
+        process.find_or_start(folder=tmp_path / "data")
+        try:
+            with pytest.raises(WorkshopError) as error:
+                Workshop(World(tmp_path / "data")).exercise(1)
+            assert code_of(error) == "not_workshop"
+        finally:
+            process.stop(folder=tmp_path / "data")
+
+    def test_when_it_has_no_room_is_said_and_the_exercise_before_goes_on(self, own: Workshop) -> None:
+        resource = pytest.importorskip("resource")
+        if not hasattr(resource, "prlimit"):
+            pytest.skip("only Linux can limit another process")
+        before = own.exercise(1)
+        pid = own._world.running()
+        assert pid is not None
+        usual = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, usual[1]))
+        with pytest.raises(WorkshopError) as error:
+            own.exercise(2)
+        assert code_of(error) == "no_room"
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, usual)
+        before.victim.signs_in()
+        assert own.exercise(2).number == 2
+
+
+def test_a_log_that_has_lost_the_beginning_of_a_round_is_called_so(
+    workshop: Workshop, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop.exercise(1).victim.signs_in()
+    whole = world.journal
+    monkeypatch.setattr(world, "journal", lambda since: whole(since)[2:])  # it keeps ten thousand, too many for a test
+    verdict = workshop.check(1)
+    assert verdict.off.notes == ("log_is_cut",)
+    assert "workshop.exercise(1)" in repr(verdict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import requests
 from flask import Flask, Response, g, jsonify, redirect, request
@@ -13,6 +13,7 @@ from lexoffice_nb.sandbox.wording import LANGUAGES
 from lexoffice_nb.sandbox.workshop.app_client import AppClient, Refused, Session, equal
 from lexoffice_nb.sandbox.workshop.observer import note, recognise_senders, sender
 from lexoffice_nb.sandbox.workshop.serving import TwoAddresses
+from lexoffice_nb.sandbox.workshop.untrusted import plain_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,6 @@ _WORDS = {
         "second": "Am zweiten Server anmelden",
     },
 }
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Belegheft:
@@ -136,17 +136,28 @@ class Belegheft:
                 while len(self._sessions) >= _MOST_SESSIONS:
                     del self._sessions[next(iter(self._sessions))]
                 self._sessions[found.cookie] = found
+            g.new_cookie = found.cookie
+        g.session = found
+        return found
+
+    def session_of_callback(self) -> Session:
+        """The session that an answer belongs to."""
+        found = None if self._defences.literal_redirect else self._find_session_by_state()
+        if found is None:
+            return self.session()
+        # Without its cookie: whoever has seen a callback's state would be handed the session with it.
         g.session = found
         return found
 
     def _find_session(self) -> Session | None:
         with self._lock:
-            by_cookie = self._sessions.get(request.cookies.get(COOKIE, ""))
-            if by_cookie is not None or self._defences.literal_redirect:
-                return by_cookie
-            # Its own name is then another one than the callback's, and cookies do not go from one to the other: what
-            # is left is the state.
-            state = request.args.get("state", "")
+            return self._sessions.get(request.cookies.get(COOKIE, ""))
+
+    def _find_session_by_state(self) -> Session | None:
+        # The app's own name is then another one than the callback's, and cookies do not go from one to the other: what
+        # is left is the state.
+        state = request.args.get("state", "")
+        with self._lock:
             return next((s for s in self._sessions.values() if s.login and equal(s.login.state, state)), None)
 
 
@@ -164,8 +175,8 @@ def _application(app: Belegheft, journal: Journal, marks: Marks, trace: Callable
     @flask.after_request
     def finish(response: Response) -> Response:
         session: Session | None = g.get("session")
-        if session is not None and request.cookies.get(COOKIE) != session.cookie:
-            response.set_cookie(COOKIE, session.cookie, httponly=True, samesite="Lax", path="/")
+        if new_cookie := g.get("new_cookie"):
+            response.set_cookie(COOKIE, new_cookie, httponly=True, samesite="Lax", path="/")
         response.headers.update(_HEADERS)
         found = trace(g.get("traced", ""))
         note(
@@ -174,6 +185,7 @@ def _application(app: Belegheft, journal: Journal, marks: Marks, trace: Callable
             grant=found.grant if found else None,
             person=found.person if found else None,
             session=session.owner if session else None,
+            met=request.environ["SERVER_NAME"],  # of the socket; what the request calls it is the attacker's choice
         )
         return response
 
@@ -207,8 +219,8 @@ def _application(app: Belegheft, journal: Journal, marks: Marks, trace: Callable
     @flask.get("/callback")
     def callback() -> AnyResponse:
         g.traced = request.args.get("code", "")
-        app.client.finish_login(app.session(), request.args)
-        return redirect("/", 303)
+        app.client.finish_login(app.session_of_callback(), request.args)
+        return redirect(f"{app.url}/", 303)
 
     @flask.get("/me")
     def me() -> AnyResponse:
@@ -223,14 +235,13 @@ def _application(app: Belegheft, journal: Journal, marks: Marks, trace: Callable
         """Where the app's advertisements lead: anywhere, with all that came along."""
         if not app.setting.redirector:
             return Response("Not found\n", 404, content_type="text/plain")
-        to = request.args.get("to", "")
-        parts = urlsplit(to)
         # Open to every program of this machine, which is open enough: nothing of the workshop leaves it.
-        if parts.scheme != "http" or parts.hostname not in _LOOPBACK:
+        parts = plain_loopback(request.args.get("to", ""))
+        if parts is None:
             raise Refused("not_loopback")
         along = urlencode([(name, value) for name, value in request.args.items() if name != "to"])
         joined = "&".join(filter(None, [parts.query, along]))
-        return redirect(parts._replace(query=joined, fragment="").geturl(), 303)
+        return redirect(parts._replace(query=joined).geturl(), 303)
 
     return flask
 

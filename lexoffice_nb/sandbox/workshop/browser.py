@@ -8,13 +8,12 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urlencode, urljoin, urlsplit
 
 from lexoffice_nb.sandbox.person import _Forms
 from lexoffice_nb.sandbox.workshop.journal import place
-from lexoffice_nb.sandbox.workshop.serving import IPV4, IPV6
+from lexoffice_nb.sandbox.workshop.untrusted import ADDRESSES, cookies_of, loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +24,7 @@ MOST_STEPS = 10
 MOST_SECONDS = 10.0
 _MOST_OCTETS = 1 << 18
 _CLICKS = {("person", "demo"), ("decision", "allow")}
-# In the order in which a browser tries them; `localhost` is both (RFC 6761, section 6.3).
-_ADDRESSES = {"127.0.0.1": (IPV4,), "::1": (IPV6,), "localhost": (IPV6, IPV4)}
+_MOST_COOKIES = 20
 _UNQUOTED = "%/:=&?~#+!$,;'@()*[]"
 
 
@@ -40,6 +38,29 @@ class Visit:
 
     ended_at: str
     status: int | None
+
+
+class _Cookies:
+    """The cookies of one round, by host and port.
+
+    Cookies ignore ports (RFC 6265, section 8.5), so every program of this machine could set those of the app. Here
+    ports stand for what on the web are hosts, and there no stranger sets another host's cookies.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: dict[str, dict[str, str]] = {}
+
+    def header(self, place: str) -> str:
+        with self._lock:
+            return "; ".join(f"{name}={value}" for name, value in self._of.get(place, {}).items())
+
+    def take(self, place: str, lines: list[str]) -> None:
+        with self._lock:
+            known = self._of.setdefault(place, {})
+            for name, value in cookies_of(lines).items():
+                if name in known or len(known) < _MOST_COOKIES:
+                    known[name] = value
 
 
 @dataclass(frozen=True)
@@ -72,12 +93,12 @@ class VictimBrowser:
         self._pages = pages
         self._goes_to = goes_to
         self._lock = threading.Lock()
-        self._cookies: dict[str, dict[str, str]] = {}  # by host: cookies ignore ports (RFC 6265, section 8.5)
+        self._cookies = _Cookies()
 
     def forget_cookies(self) -> None:
-        """Be a new browser."""
+        """Be a new browser: what the former one was still opening ends before its next request."""
         with self._lock:
-            self._cookies.clear()
+            self._cookies = _Cookies()
 
     def open(self, url: str) -> Visit:
         """Open a link, and go on until there is nothing to follow or to click.
@@ -87,25 +108,31 @@ class VictimBrowser:
         Raises:
             NotLoopback: The link itself leads off this machine; a redirect that does is not followed.
         """
-        if _parts(url) is None:
+        if loopback(url) is None:
             raise NotLoopback
+        cookies = self._cookies
         deadline = time.monotonic() + MOST_SECONDS
         form: str | None = None
         visit = Visit(place(url), None)
         for _ in range(MOST_STEPS):
-            page = self._request(url, form, deadline)
+            page = self._request(url, form, deadline, cookies)
             if page is None:
                 return Visit(place(url), None)
             visit = Visit(place(url), page.status)
             if page.location is not None:
-                url, form = urljoin(url, page.location), None
-                if _parts(url) is None:
+                onward = _joined(url, page.location)
+                if onward is None:
                     return visit
-                if not self._goes_to(url):
+                url, form = onward, None
+                with self._lock:  # so that a new round begins before what is seen here, or after it
+                    if cookies is not self._cookies:
+                        return visit
+                    arrives = self._goes_to(url)
+                if not arrives:
                     return Visit(place(url), None)
                 continue
             clicked = self._click(page)
-            if clicked is None:
+            if clicked is None or cookies is not self._cookies:
                 return visit
             url, form = clicked
         return visit
@@ -121,12 +148,12 @@ class VictimBrowser:
                     return urljoin(page.url, form.action), urlencode({**form.fields, button[0]: button[1]})
         return None
 
-    def _request(self, url: str, form: str | None, deadline: float) -> _Page | None:
-        parts = _parts(url)
+    def _request(self, url: str, form: str | None, deadline: float, cookies: _Cookies) -> _Page | None:
+        parts = loopback(url)
         if parts is None or parts.hostname is None:
             return None
         port = parts.port or 80
-        for address in _ADDRESSES[parts.hostname]:
+        for address in ADDRESSES[parts.hostname]:
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
@@ -141,7 +168,7 @@ class VictimBrowser:
             alarm.daemon = True
             alarm.start()
             try:
-                page = self._talk(connection, (address, port), parts, form)
+                page = self._talk(connection, (address, port), parts, form, cookies)
             except (OSError, http.client.HTTPException, ValueError):
                 return None  # cut off, or no HTTP
             else:
@@ -152,10 +179,15 @@ class VictimBrowser:
         return None
 
     def _talk(
-        self, connection: http.client.HTTPConnection, address: tuple[str, int], parts: SplitResult, form: str | None
+        self,
+        connection: http.client.HTTPConnection,
+        address: tuple[str, int],
+        parts: SplitResult,
+        form: str | None,
+        cookies: _Cookies,
     ) -> _Page:
-        host = parts.hostname or ""
-        headers = {"Host": parts.netloc, "Accept": "text/html", "Cookie": self._cookie_header(host)}
+        host = f"{parts.hostname}:{address[1]}"
+        headers = {"Host": parts.netloc, "Accept": "text/html", "Cookie": cookies.header(host)}
         if form is not None:
             headers |= {"Content-Type": "application/x-www-form-urlencoded", "Origin": _origin(parts.geturl())}
         if address in self._ours():
@@ -165,23 +197,10 @@ class VictimBrowser:
             target += "?" + quote(parts.query, safe=_UNQUOTED)
         connection.request("GET" if form is None else "POST", target, form, headers)
         answer = connection.getresponse()
-        self._take_cookies(host, answer.headers.get_all("Set-Cookie", []))
+        cookies.take(host, answer.headers.get_all("Set-Cookie", []))
         location = answer.getheader("Location") if 300 <= answer.status < 400 else None
         body = "" if location else answer.read(_MOST_OCTETS).decode("utf-8", "replace")
         return _Page(parts.geturl(), answer.status, location, body)
-
-    def _cookie_header(self, host: str) -> str:
-        with self._lock:
-            return "; ".join(f"{name}={value}" for name, value in self._cookies.get(host, {}).items())
-
-    def _take_cookies(self, host: str, lines: list[str]) -> None:
-        for line in lines:
-            try:
-                cookies = SimpleCookie(line)
-            except CookieError:
-                continue
-            with self._lock:
-                self._cookies.setdefault(host, {}).update({name: each.value for name, each in cookies.items()})
 
 
 def _hang_up(connection: socket.socket) -> None:
@@ -189,16 +208,13 @@ def _hang_up(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def _parts(url: str) -> SplitResult | None:
-    """A URL of this machine in its parts, without its fragment; None for every other."""
+def _joined(url: str, location: str) -> str | None:
+    """Where a redirect leads; None if that is off this machine, or no URL at all."""
     try:
-        parts = urlsplit(url)
-        port = parts.port
+        onward = urljoin(url, location)
     except ValueError:
         return None
-    if parts.scheme != "http" or parts.hostname not in _ADDRESSES or "@" in parts.netloc or port == 0:
-        return None
-    return parts._replace(fragment="")
+    return None if loopback(onward) is None else onward
 
 
 def _origin(url: str) -> str:

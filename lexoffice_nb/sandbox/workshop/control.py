@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import sqlite3
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from flask import Blueprint, Response, jsonify, request
 from lexoffice_nb.sandbox.authorization_header import bearer_token
 from lexoffice_nb.sandbox.workshop.browser import NotLoopback
 from lexoffice_nb.sandbox.workshop.defences import SETTINGS
+from lexoffice_nb.sandbox.workshop.untrusted import sent_json
 
 if TYPE_CHECKING:
     from lexoffice_nb.sandbox.workshop.world import World
@@ -35,13 +37,22 @@ def blueprint(world: World, key: str) -> Blueprint:
             return None
         return _refused("forbidden", 403)
 
+    @routes.errorhandler(sqlite3.Error)
+    def cannot_write(_error: sqlite3.Error) -> Response:
+        """No room, or the folder has become read-only."""
+        return _refused("cannot_write", 507)
+
+    @routes.errorhandler(OSError)
+    def cannot_listen(_error: OSError) -> Response:
+        return _refused("no_port", 503)
+
     @routes.get("/state")
     def state() -> Response:
         return jsonify(world.state())
 
     @routes.post("/exercise")
     def exercise() -> Response:
-        match request.get_json(silent=True):
+        match sent_json():
             case {"exercise": None}:
                 world.set_up(None, True)
             case {"exercise": int(number), "defence": bool(defence)} if number in SETTINGS and number is not True:
@@ -52,7 +63,7 @@ def blueprint(world: World, key: str) -> Blueprint:
 
     @routes.post("/victim")
     def victim() -> Response:
-        match request.get_json(silent=True):
+        match sent_json():
             case {"do": "sign_in"}:
                 visit = world.browser.open(f"{world.app.url}/login")
             case {"do": "use"}:

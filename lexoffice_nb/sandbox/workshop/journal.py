@@ -5,10 +5,9 @@ The checks of the exercises judge from it alone.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,8 +19,11 @@ if TYPE_CHECKING:
 
 MOST_EVENTS = 10_000
 _MOST_MARKS = 1000
-# Long enough to be a secret: the shortest of ours has 43 characters. Identifiers of documents go with them.
-_MAY_BE_SECRET = re.compile(r"[A-Za-z0-9_~%.+=-]{25,}")
+# Of requests that differ in number and time only, so many are kept: nobody can push the others out by repeating one.
+_MOST_EQUAL = 200
+_MOST_EQUAL_OTHERS = 5
+# Too short for a secret, however it is cut up: the shortest of ours has 43 characters.
+_SAFE_PATH = 24
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Event:
         at: `issuer`, `second` or `app`.
         what: What was asked for, as `authorize` or `token`.
         method: HTTP method.
-        path: Path without its query.
+        path: Path without its query, as a pattern; `…` for a path that leads nowhere.
         status: HTTP status of the answer.
         error: OAuth error code of the answer or of the redirect, or the app's reason.
         grant: Short name of the consent that the code or token belongs to, as `g1`.
@@ -45,6 +47,8 @@ class Event:
         to: Origin and path that the answer redirects to.
         session: Whose session of the app it was: `victim` or `attacker`.
         began: Seconds since the epoch at which the request came.
+        check: At the issuer, which of its checks refused; the names are in `switches`.
+        met: At the app, the address that was reached: `127.0.0.1` or `::1`.
     """
 
     n: int
@@ -63,13 +67,16 @@ class Event:
     to: str | None = None
     session: str | None = None
     began: float | None = None
+    check: str | None = None
+    met: str | None = None
 
 
 class Journal:
-    """The last events, oldest first."""
+    """The last events, oldest first; of equal ones only the last few."""
 
     def __init__(self) -> None:
-        self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._events: OrderedDict[int, Event] = OrderedDict()
+        self._equal: dict[tuple[object, ...], deque[int]] = {}
         self._next = 1
         self._changed = threading.Condition()
         self._closed = False
@@ -95,20 +102,39 @@ class Journal:
         with self._changed:
             number, self._next = self._next, self._next + 1
             event = Event(number, time.time(), by, at, what, method, path, status, began=began, **more)
-            self._events.append(event)
+            self._events[number] = event
+            self._equal.setdefault(_kind(event), deque()).append(number)
+            self._make_room(event)
             self._changed.notify_all()
+
+    def _make_room(self, event: Event) -> None:
+        most = _MOST_EQUAL_OTHERS if event.what == "other" else _MOST_EQUAL
+        if len(self._equal[_kind(event)]) > most:
+            self._drop(self._equal[_kind(event)][0])
+        if len(self._events) > MOST_EVENTS:
+            self._drop(next(iter(self._events)))
+
+    def _drop(self, number: int) -> None:
+        kind = _kind(self._events.pop(number))
+        self._equal[kind].popleft()  # the oldest of all is the oldest of its kind as well
+        if not self._equal[kind]:
+            del self._equal[kind]
 
     def since(self, number: int, wait: float = 0.0) -> list[Event]:
         """The events from a number on; if there is none, `wait` seconds may pass until there is."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._next > number, wait)
-            return [event for event in self._events if event.n >= number]
+            return [event for event in self._events.values() if event.n >= number]
 
     def close(self) -> None:
         """Let everybody go who waits."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+def _kind(event: Event) -> tuple[object, ...]:
+    return tuple(value for name, value in vars(event).items() if name not in ("n", "time", "began"))
 
 
 @dataclass(frozen=True)
@@ -188,8 +214,8 @@ class Traces:
 
 
 def without_secrets(path: str) -> str:
-    """A path in which everything that is long enough to be a secret is left out: an attacker may put one there."""
-    return _MAY_BE_SECRET.sub("…", path)[:200]
+    """A path, unless it is long enough to hold a secret: an attacker may put one there, in one piece or in many."""
+    return path if len(path) <= _SAFE_PATH else "/…"
 
 
 def place(url: str) -> str:

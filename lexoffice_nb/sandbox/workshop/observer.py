@@ -11,8 +11,8 @@ from werkzeug.exceptions import HTTPException
 
 from lexoffice_nb.sandbox.authorization_header import bearer_token
 from lexoffice_nb.sandbox.people import PEOPLE
-from lexoffice_nb.sandbox.workshop.journal import ATTACKER, MARK_HEADER, Sender, place, without_secrets
-from lexoffice_nb.sandbox.workshop.switches import challenge_method
+from lexoffice_nb.sandbox.workshop.journal import ATTACKER, MARK_HEADER, Sender, place
+from lexoffice_nb.sandbox.workshop.switches import challenge_method, failed_check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +30,7 @@ _WHAT = {
     "/connect/userinfo": "userinfo",
     "/operator": "operator",
 }
+_CHECKED = ("authorize", "consent", "token")
 _UNNOTED = ("/workshop/", "/sandbox/")
 _ERRORS = frozenset({
     *("invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type"),
@@ -63,7 +64,8 @@ def note(journal: Journal, at: str, what: str, response: Response, **more: str |
         at=at,
         what=what,
         method=request.method if request.method in _METHODS else "other",
-        path=without_secrets(request.path),
+        # As the application names it: in a path that is none of its own, or in a variable part, may be a secret.
+        path=request.url_rule.rule if request.url_rule is not None else "…",
         status=response.status_code,
         began=g.get("began"),  # not there for a request that another check has ended before
         to=place(urljoin(request.url, response.location)) if response.location else None,
@@ -94,14 +96,17 @@ def observe(app: Flask, at: str, journal: Journal, marks: Marks, trace: Callable
         person = found.person if found else None
         if what == "sign_in" and person is None:
             person = _known(form.get("person"), PEOPLE)
+        error = _error(what, response, answered)
+        is_refused = error is not None or response.status_code >= 400
         note(
             *(journal, at, what, response),
-            error=_error(what, response, answered),
+            error=error,
             grant=found.grant if found else None,
             person=person,
             grant_type=_grant_type(form) if what == "token" else None,
             pkce=_pkce(what, form),
             session=sender().session,
+            check=failed_check() if is_refused and what in _CHECKED else None,
         )
         return response
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from flask import Flask, Response, jsonify, redirect, request
 
 from lexoffice_nb.sandbox.app import Sandbox
 from lexoffice_nb.sandbox.workshop.journal import Trace, Traces
 from lexoffice_nb.sandbox.workshop.observer import observe
+from lexoffice_nb.sandbox.workshop.untrusted import plain_loopback, sent_json, short_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from lexoffice_nb.sandbox.workshop.journal import GrantNames, Journal, Marks
 
-_MOST_RECEIVED = 100
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_MOST_RECEIVED = 20
 
 
 class SecondServer(Sandbox):
@@ -79,9 +78,10 @@ class SecondServer(Sandbox):
         def misbehave() -> AnyResponse | None:
             if not self._is_operated():
                 return None
-            if request.path == "/connect/token" and request.method == "POST":
+            # An app sends no Origin; the form of a page, which any page anywhere can have sent here, comes with one.
+            if request.path == "/connect/token" and request.method == "POST" and "Origin" not in request.headers:
                 with self._lock:
-                    self._received = [*self._received, request.form.to_dict()][-_MOST_RECEIVED:]
+                    self._received = [*self._received, short_form()][-_MOST_RECEIVED:]
             if request.path == "/connect/authorize" and self._forward_to is not None:
                 return redirect(f"{self._forward_to}?{request.query_string.decode('ascii', 'replace')}", 303)
             return None
@@ -92,7 +92,7 @@ class SecondServer(Sandbox):
             if not self._is_operated():
                 return Response("Not found\n", 404, content_type="text/plain")
             if request.method == "POST":
-                asked = request.get_json(silent=True)
+                asked = sent_json()
                 to: object = asked.get("forward_to") if isinstance(asked, dict) else 0
                 if not (to is None or (isinstance(to, str) and _is_loopback(to))):
                     return Response("forward_to has to be a URL of this machine\n", 400, content_type="text/plain")
@@ -103,8 +103,5 @@ class SecondServer(Sandbox):
 
 
 def _is_loopback(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme == "http" and parts.hostname in _LOOPBACK and not parts.query
+    parts = plain_loopback(url)
+    return parts is not None and not parts.query

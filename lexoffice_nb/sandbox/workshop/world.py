@@ -122,6 +122,7 @@ class World:
         return SwitchedIssuer(
             *(url, contract, paper.notebook_client(accepts), grants, settings, extensions),
             defences=lambda: self._rules[0],
+            registered=lambda: self.app.redirect_uri,
             database=self._database,
         )
 
@@ -133,23 +134,33 @@ class World:
     # -- steering
 
     def set_up(self, exercise: int | None, defence: bool) -> None:
-        """Begin an exercise anew, with its defence on or off; None is no exercise, and every check is on."""
+        """Begin an exercise anew, with its defence on or off; None is no exercise, and every check is on.
+
+        Raises:
+            sqlite3.Error: It cannot be written down; the exercise before it is still set up.
+            OSError: No port is free; likewise.
+        """
         with self._lock:
             setting = NO_EXERCISE if exercise is None else SETTINGS[exercise]
             defences = setting.on if defence else setting.off
+            # First what may fail, so that the state never says that something is set up which is not.
+            self._end_what_was()
+            self.app.listen(hold_ipv6=self._ipv6 and defences.literal_redirect)
             settings, (life, slow) = self._box.settings, self._usual
             settings.access_token_life, settings.slow = setting.access_token_life or life, setting.slow or slow
             self._rules, self._exercise, self._defence = (defences, setting), exercise, defence
-            self.app.listen(hold_ipv6=self._ipv6 and defences.literal_redirect)
-            self._box.revoke_everything()
-            # A code of an earlier round would still be exchanged, for tokens that are dead, and look like a success.
-            self._database.write("UPDATE codes SET expires = 0")
-            self._database.write("DELETE FROM sessions")
-            self._second.forget_everything()
+            self._end_what_was()  # again, for what began between the first time and the switch
             self.app.forget_everybody()
             self.browser.forget_cookies()
             self._leaks = []
             self._since = self.journal.next
+
+    def _end_what_was(self) -> None:
+        self._box.revoke_everything()
+        # A code of an earlier round would still be exchanged, for tokens that are dead, and look like a success.
+        self._database.write("UPDATE codes SET expires = 0")
+        self._database.write("DELETE FROM sessions")
+        self._second.forget_everything()
 
     def state(self) -> dict[str, Any]:
         """What is set up, and where everything is."""

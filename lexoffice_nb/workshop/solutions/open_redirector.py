@@ -17,8 +17,9 @@ def attack(exercise):
 
     authorize = f"{exercise.issuer}/connect/authorize"
     exercise.victim.opens(f"{authorize}?{urlencode(request)}")
-    caught = listener.wait(2)
-    if caught is None:
+    try:
+        caught = listener.wait(2)
+    except TimeoutError:
         return  # the victim was sent nowhere
 
     answer = requests.post(

@@ -9,13 +9,12 @@ def attack(exercise):
     port = urlsplit(exercise.app).port
     try:
         listener = exercise.attacker.listen("::1", port)
-    except OSError:
-        listener = None  # the app was faster
+    except OSError:  # the app was faster
+        exercise.victim.signs_in()
+        return
 
     exercise.victim.signs_in()
-    caught = listener.wait(2) if listener else None
-    if caught is None:
-        return
+    caught = listener.wait(2)
 
     answer = requests.post(
         f"{exercise.issuer}/connect/token",
