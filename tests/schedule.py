@@ -15,6 +15,8 @@ TOGETHER = "tests/browser/"
 LONGEST = (
     TOGETHER,
     "tests/books/test_sync.py",
+    "tests/books/test_books.py",
+    "tests/test_testing.py",
     "tests/test_session.py",
     "tests/books/test_reports.py",
     "tests/api/test_pacing.py",
@@ -25,7 +27,9 @@ LONGEST = (
     "tests/soak_renewal/test_lost_answers.py",
     "tests/test_lab.py",
     "tests/test_build.py",
-    "tests/books/test_books.py",
+    "tests/workshop/test_notebooks.py",
+    "tests/workshop/test_exercises.py",
+    "tests/sandbox/test_workshop_world.py",
     "tests/books/test_store.py",
     "tests/api/test_listing.py",
 )

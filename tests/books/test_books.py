@@ -325,20 +325,19 @@ def _all_reports(books: Books) -> dict[str, Report]:
 BASES: tuple[Literal["gross", "net"], ...] = ("gross", "net")
 
 
-@pytest.mark.parametrize(("language", "one"), [("en", "1 voucher is not in euros"), ("de", "1 Beleg lautet nicht auf")])
-def test_other_currencies_are_left_out_with_a_note_and_reconcile_names_them(
-    books: Books, language: str, one: str
-) -> None:
-    use_language(language)
+def test_other_currencies_are_left_out_with_a_note_and_reconcile_names_them(books: Books) -> None:
     before = {name: list(report) for name, report in _all_reports(books).items()}
     books.store.add("rows", [_listed("A", currency="USD"), _listed("D", currency="USD", voucherStatus="draft")])
     for name, report in _all_reports(books).items():
         assert list(report) == before[name], name
-        assert any(one in note and "(USD)" in note and "reconcile" in note for note in report.notes), name
+        assert any("1 voucher is not in euros" in note and "(USD)" in note for note in report.notes), name
+    use_language("de")
+    assert any("1 Beleg lautet nicht auf" in note and "reconcile" in note for note in books.revenue().notes)
+    use_language("en")
     books.store.add("rows", [_listed("B", currency="JPY", totalAmount=1_000_000), _listed("C", currency="USD")])
     for name, report in _all_reports(books).items():
         assert list(report) == before[name], name
-        assert any(note.startswith(("3 vouchers", "3 Belege")) and "(JPY, USD)" in note for note in report.notes), name
+        assert any(note.startswith("3 vouchers") and "(JPY, USD)" in note for note in report.notes), name
     found = [row for row in books.reconcile() if row["check"] == "currency"]
     assert [(row["voucher_number"], row["found"]) for row in found] == [("A", "USD"), ("B", "JPY"), ("C", "USD")]
 
@@ -375,7 +374,8 @@ def test_of_a_list_that_is_older_than_a_day_the_day_is_said(books: Books, langua
     for hours, told in ((23, False), (25, True), (24 * 400, True)):
         read = datetime.now(BERLIN) - timedelta(hours=hours)
         books.store.set_state(listed=read.isoformat())
-        for report in (*_all_reports(books).values(), books.reconcile()):
+        every = (*_all_reports(books).values(), books.reconcile()) if hours == 25 and language == "en" else ()
+        for report in every or (books.open_items(), books.revenue()):
             assert sum(f"{said} {formats.day(read.date())}:" in note for note in report.notes) == told
 
 

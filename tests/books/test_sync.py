@@ -402,9 +402,8 @@ def test_a_short_trouble_in_the_middle_is_waited_out(box: Sandbox, session: Lexo
     assert (done.state, done.missing, done.unreadable) == ("done", 0, 0)
 
 
-def test_under_a_storm_of_faults_all_comes_and_nothing_twice(make_box: Callable[..., Sandbox], signed_in: Any) -> None:
-    box = make_box()
-    books = signed_in(box).books
+def test_under_a_storm_of_faults_all_comes_and_nothing_twice(box: Sandbox, session: LexofficeSession) -> None:
+    books = session.books
     box.faults.share_500, box.faults.share_504 = 0.10, 0.05
     box.faults.share_429, box.faults.share_cut = 0.05, 0.05
     done = books.sync(wait=True)
@@ -426,7 +425,8 @@ def test_a_list_that_does_not_come_is_an_error_and_what_came_is_kept(
     kept = set(books.store.known("rows"))
     assert len(kept) >= 250
     box.faults.clear()
-    assert books.sync(wait=True).vouchers == 1_000
+    books.sync().stop()
+    assert len(books.store.known("rows")) == 1_000
 
 
 def test_a_sign_out_in_the_middle_ends_it_and_keeps_all(box: Sandbox, session: LexofficeSession) -> None:
