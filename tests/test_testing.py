@@ -182,6 +182,7 @@ def test_a_notebook_that_fails_is_named_with_its_cell_and_its_error(
     assert "nbclient/" not in said, "the frames of others are no news"
 
 
+@pytest.mark.soak
 def test_a_notebook_may_go_on_after_a_cell_that_failed_and_says_what_is_solved_without_reading_its_words(
     user: Callable[..., pytest.RunResult], pytester: pytest.Pytester
 ) -> None:
@@ -290,6 +291,7 @@ def examples(guide: str) -> dict[str, str]:
     return dict(re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
 
 
+@pytest.mark.soak
 def test_the_examples_of_the_teachers_guide_pass(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = examples("workshop.md")
     assert set(shown) == {"conftest.py", "test_my_workshop.py", "test_handed_in.py"}

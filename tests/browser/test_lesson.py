@@ -208,3 +208,46 @@ def test_messages_of_any_client_change_nothing_they_should_not(notebook: Noteboo
         "print(w._lessons[0].at)"
     )
     assert said == "0"
+
+
+HOSTILE = """
+import lexoffice_nb.workshop.lesson_widget as w
+from lexoffice_nb.workshop.lesson_card import lesson_card
+
+EVIL = "<img src=x onerror='window.hit=1'>\u202e"
+
+def spoilt(value, key=""):
+    if isinstance(value, dict):
+        return {k: spoilt(v, k) for k, v in value.items()}
+    if isinstance(value, list):
+        return [spoilt(each, key) for each in value]
+    return EVIL if isinstance(value, str) and key not in ("kind", "lang", "state", "mark", "name", "icon") else value
+
+lesson = w._lessons[0]
+widget = w.LessonWidget(lesson)
+card = spoilt(lesson_card(lesson, 10**6))
+card["see"] = {"label": EVIL, "blocks": [
+    {"kind": "facts", "rows": [{"label": EVIL, "value": EVIL, "mono": True, "secret": None}]},
+    {"kind": "raw", "label": EVIL, "lines": [EVIL]},
+    {"kind": "parameters", "label": EVIL, "items": [
+        {"name": EVIL, "value": EVIL, "secret": None, "text": EVIL, "source": EVIL}]},
+]}
+card["do"] = {"label": EVIL, "link": {"href": "javascript:window.hit=1", "label": EVIL, "host_label": EVIL}}
+card["drawing"]["shapes"] = [["script", {}, "window.hit=1"], ["text", {"x": 9, "y": 9, "onclick": "hit=1"}, EVIL]]
+lesson.watch(lambda: None)
+for view in lesson._watchers[:1]:
+    view.__self__._send_card(lambda: card)
+"""
+
+
+def test_threat_35_hostile_text_is_shown_literally_in_the_lesson(notebook: Notebook) -> None:
+    notebook.open([OPEN])
+    notebook.run(0)
+    walker = Walker(notebook, "en")
+    walker.at("verifier")
+    notebook.execute(HOSTILE)
+    expect(walker.lesson.get_by_text("<img src=x onerror='window.hit=1'>").first).to_be_visible()
+    assert walker.lesson.locator("img, script, [onclick]").count() == 0
+    assert walker.lesson.get_by_role("link").count() == 0
+    assert notebook.page.evaluate("window.hit") is None
+    assert notebook.page_errors == []

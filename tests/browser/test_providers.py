@@ -59,7 +59,9 @@ def give_secret(notebook: Notebook, secret: str) -> None:
     target.press("Enter")
 
 
-@pytest.mark.parametrize(("theme", "locale"), [("light", "en-US"), ("dark", "de-DE")])
+@pytest.mark.parametrize(
+    ("theme", "locale"), [pytest.param("light", "en-US", marks=pytest.mark.soak), ("dark", "de-DE")]
+)
 def test_a_confidential_client_signs_in_with_a_secret_that_is_typed_into_the_card(
     new_notebook: Callable[..., Notebook], partner: Sandbox, theme: str, locale: str
 ) -> None:

@@ -160,7 +160,9 @@ def sign_in_as_other(tab: Page, german: bool) -> None:
     tab.get_by_role("button", name="Erlauben" if german else "Allow").click()
 
 
-@pytest.mark.parametrize(("theme", "locale"), [("light", "en-US"), ("dark", "de-DE")])
+@pytest.mark.parametrize(
+    ("theme", "locale"), [pytest.param("light", "en-US", marks=pytest.mark.soak), ("dark", "de-DE")]
+)
 def test_tick_receipt_and_the_question_for_the_right_account_in_both_themes_and_languages(
     new_notebook: Callable[..., Notebook], theme: str, locale: str
 ) -> None:

@@ -393,10 +393,11 @@ def test_limit_counts_characters_in_a_pipe(text: str, fits: bool) -> None:
     if fits:
         assert piped(text.encode() + b"\r\n", limit=100) == (text, b"")
     else:
+        around = sys.exception()  # of whoever runs the tests; nobody's where nothing went wrong before
         with pytest.raises(ValueError, match="more than 100 characters") as caught:
             piped(text.encode() + b"\n", limit=100)
         assert "xxx" not in str(caught.value)
-        assert caught.value.__context__ is None
+        assert caught.value.__context__ is around
 
 
 def test_too_long_a_line_is_read_from_the_pipe_to_its_end() -> None:
@@ -424,7 +425,7 @@ def test_interrupt_in_the_middle_of_a_line_leaves_no_text_in_any_frame() -> None
     """A verbose traceback shows the local variables of every frame."""
     reader, writer = os.pipe()
     os.write(writer, CODE.encode())
-    seen = ""
+    seen, around = "", sys.exception()
     with Wake() as wake, os.fdopen(reader) as stream, contextlib.nullcontext(io.StringIO()) as out:
         before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored when run in the background
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -439,7 +440,7 @@ def test_interrupt_in_the_middle_of_a_line_leaves_no_text_in_any_frame() -> None
     os.close(writer)
     assert "stream_in" in seen
     assert CODE not in seen
-    assert caught.value.__context__ is None
+    assert caught.value.__context__ is around
 
 
 def test_prompt_goes_to_standard_error_and_no_feedback_into_a_file() -> None:

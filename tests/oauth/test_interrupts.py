@@ -40,7 +40,7 @@ SHIELD = errors.__file__
 LIBRARIES = ("requests.", "urllib3.")
 # Run by the garbage collector or a weak reference, where no exception can get out
 NOBODY_CATCHES = {"__del__", "_close_pool_connections", "close", "closed"}
-POINTS = 100
+POINTS = 60
 ACCESS, REFRESH, CLIENT_SECRET = "access-s3cr3t", "refresh-s3cr3t", "client-s3cr3t"
 VERIFIER = "verifier-s3cr3t-" * 5
 

@@ -152,6 +152,7 @@ def test_the_exercises_run_also_where_the_cells_to_write_in_are_quite_empty(
     assert run.cells[-1].count("defence off: done, defence on: done") == 1
 
 
+@pytest.mark.soak
 def test_with_the_model_solutions_in_its_cells_the_notebook_says_that_all_ten_are_solved(
     lexoffice_notebook: NotebookRunner, tmp_path: Path
 ) -> None:
