@@ -22,5 +22,5 @@ def test_two_hundred_requests_of_one_and_of_each_of_two_processes_keep_the_pace(
         Sandbox(data_dir=tmp_path / "shared", settings=settings) as shared,
     ):
         one, two = run_both(alone, shared, 200)
-    check(one, 200)
-    check(two, 400)
+    check(one, 200, share=0.97)
+    check(two, 400, share=0.97)
