@@ -288,12 +288,20 @@ class TestAnInterrupt:
         with Interrupting() as counting:
             run()
         kept = []  # as IPython keeps the last traceback, with its frames
-        for at in range(1, counting.lines + 5):
+
+        def interrupted(at: int) -> None:
             with Interrupting(at):
                 try:
                     run()
                 except KeyboardInterrupt as interrupt:
                     kept.append(interrupt)
+
+        for at in range(1, counting.lines + 5):
+            # In a thread of its own: what a tracer raises in an `except` stays the exception that is being handled,
+            # for the whole life of the thread.
+            thread = threading.Thread(target=interrupted, args=(at,))
+            thread.start()
+            thread.join(10)
             with pace._lane.path.open("r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             pace._lane.path.write_bytes(b"")  # the pause after a refusal grows
