@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexoffice_nb.books import formats
 from lexoffice_nb.errors import BooksError
+from lexoffice_nb.oauth.private_file import give_name
 from lexoffice_nb.texts import from_server
 
 if TYPE_CHECKING:
@@ -421,7 +422,7 @@ def _aside(path: str | Path, write: Callable[[Path], object], *, overwrite: bool
             os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             write(aside)
             _flush(aside)
-            _rename(aside, target, overwrite=overwrite)
+            give_name(aside, target, overwrite=overwrite)
         finally:
             with contextlib.suppress(OSError):
                 aside.unlink()
@@ -440,20 +441,6 @@ def _aside(path: str | Path, write: Callable[[Path], object], *, overwrite: bool
 def _flush(file: Path) -> None:
     with file.open("rb+") as written:
         os.fsync(written.fileno())
-
-
-def _rename(aside: Path, target: Path, *, overwrite: bool) -> None:
-    if overwrite:
-        aside.replace(target)
-        return
-    try:
-        os.link(aside, target)  # unlike a rename, it never replaces what somebody else has just written
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links
-        if os.path.lexists(target):
-            raise FileExistsError from None
-        aside.replace(target)
 
 
 def _reason(error: Exception) -> str:

@@ -239,6 +239,26 @@ def _patiently(act: Callable[[], object]) -> None:
             return
 
 
+def give_name(aside: Path, target: Path, *, overwrite: bool) -> None:
+    """Gives a file that was written aside its name; `aside` may stay, and is the caller's to remove.
+
+    Raises:
+        FileExistsError: if the name is taken, and nothing is to be overwritten.
+        OSError: if the name cannot be given.
+    """
+    if overwrite:
+        aside.replace(target)
+        return
+    try:
+        os.link(aside, target)  # unlike a rename, it never replaces what somebody else has just written
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(target):
+            raise FileExistsError from None
+        aside.replace(target)
+
+
 def keep_the_names(folder: Path) -> None:
     """Makes a change of names outlive a power cut; where folders cannot be synchronised, nothing more can be done."""
     if not _POSIX:

@@ -18,14 +18,13 @@ from lexoffice_nb.errors import LoginError, shielded
 from lexoffice_nb.notebook.callback_catcher import CallbackCatcher, page, refusal
 from lexoffice_nb.notebook.problems import problem_of
 from lexoffice_nb.notebook.sign_in_request import SignInRequest, find_provider
-from lexoffice_nb.oauth.login import ATTEMPT_SECONDS, LexofficeLogin
+from lexoffice_nb.oauth.login import LexofficeLogin
 from lexoffice_nb.oauth.pkce import code_challenge, new_code_verifier
 from lexoffice_nb.oauth.tokens import Secret, TokenSet
 from lexoffice_nb.oauth.trace import observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from lexoffice_nb.errors import LexofficeError
     from lexoffice_nb.notebook.loopback import Page
@@ -257,7 +256,7 @@ class Lesson:
         self.url = self.login.get_login_url()
 
     def _freshen_link(self) -> None:
-        if self.login and not self.callback and self.login.open_seconds < _SPARE_SECONDS < ATTEMPT_SECONDS:
+        if self.login and not self.callback and self.login.open_seconds < _SPARE_SECONDS:
             self.url, self.renewed_link = self.login.get_login_url(), True
 
     def _knows(self, callback: Secret) -> bool:
@@ -384,11 +383,6 @@ class Lesson:
         part = self.tokens.id_token.reveal().partition(".")[0]
         decoded = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
         return decoded if isinstance(decoded, dict) else {}
-
-    @property
-    def expires_at(self) -> datetime | None:
-        """Until when the access token lives."""
-        return self.tokens.expires_at if self.tokens else None
 
 
 def tried(given: str) -> tuple[str, int] | None:

@@ -8,7 +8,6 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
 import requests
 
 from lexoffice_nb.errors import shielded
@@ -76,7 +75,7 @@ class World:
     @property
     def folder(self) -> Path:
         """Where the sandbox keeps its things."""
-        return self._folder or platformdirs.user_data_path("lexoffice_nb") / "workshop"
+        return self._folder or process.workshop_dir()
 
     def begin(self, exercise: int, defence: bool) -> State:
         """Sets the world up for an exercise; what was before it is over."""

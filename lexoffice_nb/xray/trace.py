@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexoffice_nb.errors import StoreError
+from lexoffice_nb.oauth.private_file import give_name
 from lexoffice_nb.oauth.trace import ATTACKER, BROWSER, LANES, LEXOFFICE, NOTEBOOK, OTHERS, Hidden
 from lexoffice_nb.texts import day, from_server, text
 from lexoffice_nb.xray.har import har, phrase
@@ -295,7 +296,7 @@ def _write(path: str | Path, content: str, *, overwrite: bool) -> Path:
         try:
             with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(content.encode("utf-8", "replace"))
-            _rename(aside, target, overwrite=overwrite)
+            give_name(aside, target, overwrite=overwrite)
         finally:
             with suppress(OSError):
                 aside.unlink()
@@ -308,20 +309,6 @@ def _write(path: str | Path, content: str, *, overwrite: bool) -> Path:
     else:
         return target
     raise error
-
-
-def _rename(aside: Path, target: Path, *, overwrite: bool) -> None:
-    if overwrite:
-        aside.replace(target)
-        return
-    try:
-        os.link(aside, target)  # unlike a rename, it never replaces what somebody else has just written
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links
-        if os.path.lexists(target):
-            raise FileExistsError from None
-        aside.replace(target)
 
 
 # --- the look ---------------------------------------------------------------------------------------------------------
