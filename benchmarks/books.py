@@ -9,8 +9,9 @@ The sandbox of the syncs is on this machine.
 
 Flattening is held against DuckDB by hand over the same file of bodies. Before, the only way by hand read lines of JSON
 instead, which is other work: a file 14 times as large, since it is not compressed, by a reader that DuckDB 2.0 lets
-round decimals of more than 15 digits, where `from_json` is exact. That way still has a row, without a goal. What stays
-unequal is to our disadvantage: by hand DuckDB may take all memory, keeps no record's number and syncs no file.
+round decimals of more than 15 digits, where `from_json` is exact. That way still has a row, without a goal. By hand
+DuckDB takes all the memory that it likes, more than the goal allows; our statements have a row with as much, which
+tells what they cost from what their bound costs. They keep a record's number, too, sum each file and sync it.
 """
 
 from __future__ import annotations
@@ -122,6 +123,7 @@ def flattening(peers: Peers, folder: Path, quick: bool, normalize_rounds: int) -
     peers("bodies", folder)
     names = {
         "ours": "lexoffice_nb: its statements",
+        "unbounded": "the same, with all memory",
         "rebuild": "lexoffice_nb: a part, with bodies",
         BY_HAND: "DuckDB by hand, typed columns",
         "direct": "DuckDB by hand, of lines of JSON",
@@ -134,20 +136,21 @@ def flattening(peers: Peers, folder: Path, quick: bool, normalize_rounds: int) -
                 those.append(peers(way, folder))
     seconds = {way: statistics.median(one["seconds"] for one in those) for way, those in said.items()}
     memory = {way: max(one["peak"] for one in those) for way, those in said.items()}
-    say(f"{'':36}{'seconds':>9}{'min–max':>14}{'x ours':>8}{'CPU s':>8}{'peak MB':>9}  to the cent, amounts are")
+    say(f"{'':36}{'seconds':>9}{'min–max':>14}{'x hand':>8}{'CPU s':>8}{'peak MB':>9}  to the cent, amounts are")
     for way, name in names.items():
         times = [one["seconds"] for one in said[way]]
         cpu = statistics.median(one["cpu"] for one in said[way])
         span = f"{min(times):.2f}–{max(times):.2f}"
         exact = "yes" if all(one["exact"] for one in said[way]) else "NO"
         say(
-            f"{name:36}{seconds[way]:9.2f}{span:>14}{seconds[way] / seconds['ours']:8.2f}{cpu:8.2f}"
+            f"{name:36}{seconds[way]:9.2f}{span:>14}{seconds[way] / seconds[BY_HAND]:8.2f}{cpu:8.2f}"
             f"{memory[way]:9.0f}  {exact}, {said[way][0]['type']}"
         )
     if normalize_rounds < ROUNDS:
         say(f"  json_normalize was run {normalize_rounds} x in full, the others {ROUNDS} x.")
     return [
         goal(f"at most {MOST_OF_DIRECT} x DuckDB by hand", seconds["ours"] <= MOST_OF_DIRECT * seconds[BY_HAND]),
+        goal("the same with all memory", seconds["unbounded"] <= MOST_OF_DIRECT * seconds[BY_HAND]),
         goal(
             f"at least {LEAST_OF_NORMALIZE:.0f} x faster than json_normalize",
             seconds["normalize"] >= LEAST_OF_NORMALIZE * seconds["ours"],
@@ -332,7 +335,7 @@ def main(arguments: list[str] | None = None) -> list[bool]:
     parser.add_argument("--only", default="flatten,reports,requests,memory,pace", help="some of these")
     parser.add_argument("--requests", type=int, default=100, help="of the cold sync (100)")
     parser.add_argument("--vouchers", type=int, default=1_000_000, help="of the list step (1000000)")
-    parser.add_argument("--normalize", type=int, default=1, help=f"how often json_normalize is run, of {ROUNDS} (1)")
+    parser.add_argument("--normalize", type=int, default=ROUNDS, help=f"how often json_normalize is run ({ROUNDS})")
     given = parser.parse_args(arguments)
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # everything is on this machine

@@ -83,11 +83,11 @@ def _part(folder: Path) -> Any:
     return parts.Part(1, "documents", 0, {"raw_documents": path.stat().st_size})
 
 
-def flatten_ours(folder: Path) -> Callable[[], str]:
-    """The tables that the books make of bodies, by their own statements, with their own little memory."""
+def flatten_ours(folder: Path, memory: str = "") -> Callable[[], str]:
+    """The tables that the books make of bodies, by their own statements, with their own little memory or another."""
     from lexoffice_nb.books import flatten, parts, store
 
-    connection = store._connection(folder)
+    connection = store._connection(folder / "spill", memory or store._MEMORY)
     files = parts.files_of(folder, [_part(folder)], "raw_documents")
 
     def run() -> str:
@@ -99,11 +99,16 @@ def flatten_ours(folder: Path) -> Callable[[], str]:
     return run
 
 
+def flatten_unbounded(folder: Path) -> Callable[[], str]:
+    """The same, with as much memory as DuckDB by hand may take."""
+    return flatten_ours(folder, "80%")
+
+
 def rebuild_ours(folder: Path) -> Callable[[], str]:
     """The same by the function that makes a damaged part anew; it writes the bodies, too."""
     from lexoffice_nb.books import parts, store
 
-    connection, part = store._connection(folder), _part(folder)
+    connection, part = store._connection(folder / "spill", store._MEMORY), _part(folder)
 
     def run() -> str:
         parts.rebuild(connection, folder, part, 2)
@@ -303,6 +308,7 @@ def make_books(folder: Path, lines: int) -> dict[str, Any]:
         source = table.removeprefix("raw_") if table in raw else SOURCE_OF.get(table, "documents")
         path = folder / f"{table}-{numbers[source]:06}.parquet"
         connection.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
+        path.chmod(0o600)
         files[source][table] = path.stat().st_size
     made = tuple(parts.Part(numbers[source], source, 1, sizes, tier=1) for source, sizes in files.items())
     parts.write_manifest(folder, parts.Manifest(following=lines, part=4, parts=made))
@@ -505,6 +511,7 @@ def main() -> None:
     ways: dict[str, Callable[..., dict[str, Any]]] = {
         "bodies": lambda folder: bodies(Path(folder)),
         "ours": lambda folder: timed(flatten_ours, Path(folder)),
+        "unbounded": lambda folder: timed(flatten_unbounded, Path(folder)),
         "rebuild": lambda folder: timed(rebuild_ours, Path(folder)),
         "direct": lambda folder: timed(flatten_direct, Path(folder)),
         "normalize": lambda folder: timed(flatten_normalize, Path(folder)),

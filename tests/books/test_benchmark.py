@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import books  # noqa: E402
+from benchmarks.peers import books as peer  # noqa: E402
+from benchmarks.peers import invoices  # noqa: E402
 
 
 @pytest.mark.soak
@@ -33,3 +39,17 @@ def test_the_benchmark_counts_its_requests() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "at most 41: reached" in done.stdout, done.stdout
     assert "at most 12: reached" in done.stdout, done.stdout
+
+
+def test_each_way_of_flattening_gives_the_same_cents(tmp_path: Path) -> None:
+    invoices.write(tmp_path / peer.INVOICES, 300)
+    assert peer.bodies(tmp_path) == {"count": 300}
+    ways = (peer.flatten_ours, peer.flatten_unbounded, peer.rebuild_ours, peer.flatten_direct, books.flatten_by_hand)
+    assert [peer.timed(way, tmp_path)["exact"] for way in ways] == [True] * len(ways)
+
+
+def test_each_way_of_the_reports_gives_the_same_answers(tmp_path: Path) -> None:
+    folder = tmp_path / "books"
+    peer.make_books(folder, 5_000)  # some in each month: by hand one without any has no row
+    answers = {json.dumps(peer.report(way, folder, 1)["answers"]) for way in ("ours", "by-hand", "polars", "pandas")}
+    assert len(answers) == 1
