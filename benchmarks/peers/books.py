@@ -484,7 +484,7 @@ def in_kernel(given: dict[str, Any]) -> dict[str, Any]:
         code += f"said_ = books.json.dumps(books.list_step({given!r}))"
         reply = client.execute(code, reply=True, timeout=3600, user_expressions={"said": "said_"})["content"]
         if reply["status"] != "ok":
-            raise RuntimeError(reply["evalue"])
+            raise RuntimeError("\n".join(reply["traceback"]))
         said = ast.literal_eval(reply["user_expressions"]["said"]["data"]["text/plain"])
         return {**json.loads(said), "idle": idle}
     finally:

@@ -469,6 +469,27 @@ def changes(folder: Path, parts: Sequence[Part], source: str) -> str:
     )
 
 
+def unchanged(folder: Path, parts: Sequence[Part], source: str) -> str:
+    """Writes a query for the ids of a source of which no record came since, and that are not removed.
+
+    Its parameters are those of `changes`, with the number of the first new record in place of the ids. New ids are
+    compared by their hashes, of which a million fit little memory: one in 10^13 ids is passed over for it.
+    """
+    none = "SELECT NULL::BIGINT AS n, NULL::VARCHAR AS id WHERE false"
+    stored, gone = (
+        relation(folder, [part for part in parts if part.source == kind], f"raw_{kind}", none)
+        for kind in (source, REMOVED)
+    )
+    return (
+        "WITH journal AS (SELECT unnest($1::BIGINT[]) AS n, unnest($2::VARCHAR[]) AS id, unnest($3::VARCHAR[]), "
+        "unnest($4::BOOLEAN[]) AS gone), "
+        f"every AS (SELECT n, id FROM {stored} UNION ALL SELECT n, id FROM journal WHERE NOT gone), "
+        f"removed AS (SELECT n, id FROM {gone} UNION ALL SELECT n, id FROM journal WHERE gone) "
+        "SELECT DISTINCT id FROM every WHERE n < $5 AND hash(id) NOT IN (SELECT hash(id) FROM every WHERE n >= $5) "
+        "AND NOT EXISTS (SELECT 1 FROM removed WHERE removed.id = every.id AND removed.n > every.n)"
+    )
+
+
 def show(
     connection: duckdb.DuckDBPyConnection,
     folder: Path,

@@ -33,7 +33,7 @@ from lexoffice_nb.oauth import private_file
 from lexoffice_nb.texts import clock, from_server, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import duckdb
@@ -324,19 +324,43 @@ class Store:
         Raises:
             BooksError: if it cannot be read.
         """
+        asked = None if ids is None else [each for each in ids if _is_text(each)]
+        return dict(self._asked_of_parts(source, parts.changes, asked))
+
+    def mark(self) -> int:
+        """Gives a mark: the number of the record that is stored next.
+
+        Raises:
+            BooksError: as `add`.
+        """
+        with self._changing() as writer:
+            return writer.following
+
+    def unchanged(self, source: str, mark: int) -> list[str]:
+        """Gives the ids that were stored before a mark, and not again since.
+
+        Args:
+            source: rows, documents, payments or contacts.
+            mark: as `mark` gave it.
+
+        Raises:
+            BooksError: if it cannot be read.
+        """
+        return [id_ for (id_,) in self._asked_of_parts(source, parts.unchanged, mark)]
+
+    def _asked_of_parts(
+        self, source: str, query: Callable[[Path, Sequence[parts.Part], str], str], value: Any
+    ) -> Iterator[tuple[Any, ...]]:
         if source not in SOURCES:
             raise ValueError(source)
-        asked = None if ids is None else [each for each in ids if _is_text(each)]
         with self._guard(), self._held_connection(_MEMORY) as connection:
             manifest, waiting = self._read()
             whole = [part for part in manifest.parts if parts.is_whole(self.folder, part)]
             own = [(n, key, at, kind == REMOVED) for kind, (n, key, at, *_) in waiting if kind in (source, REMOVED)]
             columns = [list(column) for column in zip(*own, strict=True)] or [[]] * 4
-            found = connection.execute(parts.changes(self.folder, whole, source), [*columns, asked])
-            known: dict[str, str] = {}
+            found = connection.execute(query(self.folder, whole, source), [*columns, value])
             while some := found.fetchmany(_MOST):
-                known.update(some)
-            return known
+                yield from some
 
     def size(self) -> int:
         """Gives how much room it takes, in octets."""
@@ -466,14 +490,18 @@ class Store:
 
 
 class _Writer:
-    """What the one process that writes knows; all of it is on the disk as well."""
+    """What the one process that writes knows; all of it is on the disk as well.
+
+    Attributes:
+        following: the number of the next record.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = _manifest(folder)
         found = _journal(folder, self.manifest)
         self._whole, self._acknowledged, self._waiting = found.whole, len(found.entries), _loaded(found)
-        self._following = max(self.manifest.following, *(loaded[0] + 1 for _, loaded in self._waiting), 0)
+        self.following = max(self.manifest.following, *(loaded[0] + 1 for _, loaded in self._waiting), 0)
         shutil.rmtree(folder / SPILL, ignore_errors=True)  # of a writer that was killed
         self._connection = _connection(folder / SPILL, _MEMORY)
         try:
@@ -492,10 +520,10 @@ class _Writer:
         if not records:
             return 0
         numbered = [
-            (number, *record, flatten.plain(record[2])) for number, record in enumerate(records, self._following)
+            (number, *record, flatten.plain(record[2])) for number, record in enumerate(records, self.following)
         ]
         if len(numbered) >= _PAGE:
-            self._commit([self._part(source, numbered)], following=self._following + len(numbered))
+            self._commit([self._part(source, numbered)], following=self.following + len(numbered))
             self._merge_what_is_due(source)
         else:
             entries = [journal.Entry(source, number, raw) for number, _, _, raw, _ in numbered]
@@ -503,7 +531,7 @@ class _Writer:
             path = self.folder / self.manifest.journal_name
             self._whole = journal.append(path, entries, self._whole, self._acknowledged)
             self._waiting += [(source, record) for record in numbered]
-        self._following += len(numbered)
+        self.following += len(numbered)
         if len(self._waiting) >= _JOURNAL_RECORDS or self._whole >= _JOURNAL_OCTETS:
             self._empty_the_journal()
         return len(numbered)
@@ -576,7 +604,7 @@ class _Writer:
         following = self.manifest.journal + 1
         begun = dataclasses.replace(self.manifest, journal=following).journal_name
         self._whole = journal.begin(self.folder / begun)
-        self._commit(new, following=self._following, journal=following, damaged=damaged)
+        self._commit(new, following=self.following, journal=following, damaged=damaged)
         self._waiting, self._acknowledged = [], 0
         for source in by_source:
             self._merge_what_is_due(source)

@@ -405,12 +405,11 @@ class Sync:
         began = state.get("began") if cursor else None
         listing = self._session.voucherlist(**({"createdDateFrom": cursor} if cursor else {}))
         pages = listing.pages(self)
-        seen: set[str] = set()
+        mark = self._store.mark()
         before: datetime | None = None
         in_order = True
         for rows in self._each(pages):
             self._has_nameless |= self._store.add("rows", [_stored(row) for row in rows]) < len(rows)
-            seen |= _ids(rows)
             if not first:
                 continue
             began = began or _listed(pages.began)
@@ -421,7 +420,7 @@ class Sync:
                 # All days before it are there; of its own day some may be missing.
                 self._store.set_state(cursor=before.date().isoformat(), began=began)
         if not cursor and pages.complete:
-            self._store.remove(self._store.known("rows").keys() - seen)
+            self._store.remove(self._store.unchanged("rows", mark))
         if not pages.complete:
             self._note("books.moved")
         listed = began or _listed(pages.began)
@@ -467,7 +466,7 @@ class Sync:
         lost = set(state.get("contacts_lost", ()))
         if not self._full and _is_fresh(state.get("contacts_at")) and not named - known.keys() - lost:
             return
-        seen: set[str] = set()
+        mark, seen = self._store.mark(), set[str]()
         pages = self._session.contacts().pages(self)
         try:
             for rows in self._each(pages):
@@ -480,8 +479,8 @@ class Sync:
         except Invalid as error:  # more than one list shows
             self._notes.append(error)
         else:
-            if pages.complete and known.keys() - seen:
-                self._store.remove(known.keys() - seen)
+            if pages.complete:
+                self._store.remove(self._store.unchanged("contacts", mark))
             self._store.set_state(
                 contacts_at=_listed(None),
                 contacts_lost=sorted(named - seen)[:MOST_LOST_CONTACTS],

@@ -32,6 +32,15 @@ def test_the_benchmark_of_the_books_runs_and_what_does_not_depend_on_time_is_rea
     assert "of the pace, 0 refused" in said, said
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(360)
+def test_the_list_step_of_many_vouchers_takes_little_memory() -> None:
+    command = [sys.executable, ROOT / "benchmarks" / "books.py", "--only", "memory", "--vouchers", "200000"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=340, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "250 MB over the idle kernel: reached" in done.stdout, done.stdout
+
+
 def test_the_benchmark_counts_its_requests() -> None:
     """The part that depends on no time at all; the rest of it runs in `make soak`."""
     command = [sys.executable, ROOT / "benchmarks" / "books.py", "--quick", "--only", "requests"]

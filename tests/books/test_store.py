@@ -158,6 +158,32 @@ print(Store(Path({str(store.folder)!r})).known("documents"))
         store.add("rows", rows(1, 1))
         assert (count(store, "vouchers"), count(store, "documents")) == (250, 1)
 
+    @pytest.mark.parametrize("removed", [(), ("row-0", "row-1", "row-300")])
+    @pytest.mark.parametrize("again", [1, 250])
+    def test_is_told_apart_by_whether_it_came_again_since_a_mark(
+        self, store: Store, again: int, removed: tuple[str, ...]
+    ) -> None:
+        store.add("rows", rows(250))
+        store.add("contacts", [{"id": "c"}])
+        store.add("rows", [*rows(2, 300)])
+        store.remove(removed)
+        store.add("rows", rows(1, 1))  # what is there again counts
+        store.add("documents", [document("a")])
+        mark = store.mark()
+        assert store.unchanged("documents", mark) == ["a"]
+        store.add("rows", rows(again, 2))
+        wanted = {f"row-{number}" for number in (*range(250), 300, 301)} - {
+            *removed,
+            *(f"row-{2 + n}" for n in range(again)),
+        }
+        assert set(store.unchanged("rows", mark)) == wanted | {"row-1"}
+        assert store.unchanged("contacts", mark) == ["c"]
+        store.compact()
+        assert set(store.unchanged("rows", mark)) == wanted | {"row-1"}
+        store.remove(store.unchanged("rows", mark))
+        assert store.unchanged("rows", mark) == []
+        assert set(store.known("rows")) == {f"row-{2 + n}" for n in range(again)}
+
     def test_becomes_a_part_when_the_journal_has_enough(self, store: Store) -> None:
         with store.writing():
             for number in range(251):
