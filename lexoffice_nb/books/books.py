@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 from lexoffice_nb.api.records import BERLIN
 from lexoffice_nb.books.store import interrupts
 from lexoffice_nb.books.sync import Sync
-from lexoffice_nb.books.wanted import Search
+from lexoffice_nb.books.wanted import Ask, Search
 from lexoffice_nb.errors import BooksError
 from lexoffice_nb.texts import from_server, text
 
@@ -443,17 +443,6 @@ def _closed(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyCo
     finally:
         with contextlib.suppress(duckdb.Error):
             connection.close()
-
-
-class Ask:
-    """Asks the books: takes an SQL statement and its values, and gives rows."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self.connection = connection
-
-    def __call__(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Gives the rows of an answer."""
-        return self.connection.execute(statement, list(values)).fetchall()
 
 
 def _report(plan: Callable[[Any], Plan], what: str, notes: list[str], **more: str) -> Report:

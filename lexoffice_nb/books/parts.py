@@ -26,7 +26,7 @@ from lexoffice_nb.books.journal import read as read_journal
 from lexoffice_nb.oauth import private_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -495,36 +495,28 @@ def show(
     folder: Path,
     parts: Sequence[Part],
     journal: Sequence[tuple[str, tuple[int, str, str, str, str | None]]],
-    *,
-    tables: bool = True,
+    tables: Iterable[str] = tuple(schema.TABLES),
 ) -> None:
-    """Makes the views of a connection: of each source its keys, and of each table its rows.
+    """Makes the views of a connection: the rows of tables, and the keys of the sources that they are made of.
 
     Args:
         connection: where.
         folder: of the parts.
         parts: the parts.
         journal: the records that are in none: the source, and what `load` takes.
-        tables: whether to make the tables' views, too.
+        tables: which; each costs some milliseconds.
 
     Raises:
         duckdb.Error: if a part cannot be read.
     """
+    wanted = frozenset(tables)
     connection.execute("BEGIN")
     try:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {INSIDE}")
-        load(connection, [record for _, record in journal])
-        connection.execute(
-            f"CREATE OR REPLACE TABLE {INSIDE}.journal AS "
-            "SELECT incoming.*, source FROM incoming "
-            "JOIN (SELECT unnest($1::BIGINT[]) AS n, unnest($2::VARCHAR[]) AS source) USING (n)",
-            [[record[0] for _, record in journal], [source for source, _ in journal]],
-        )
-        connection.execute("DROP TABLE incoming")
+        hold(connection, journal)
         for source in SOURCES:
-            _show_source(
-                connection, folder, parts, source, in_journal=any(kind == source for kind, _ in journal), tables=tables
-            )
+            if wanted.intersection(flatten.tables(source)):
+                in_journal = any(kind == source for kind, _ in journal)
+                _show_source(connection, folder, parts, source, wanted, in_journal=in_journal)
         connection.execute("COMMIT")
     except BaseException:
         with contextlib.suppress(Exception):
@@ -532,17 +524,36 @@ def show(
         raise
 
 
+def hold(
+    connection: duckdb.DuckDBPyConnection,
+    journal: Sequence[tuple[str, tuple[int, str, str, str, str | None]]],
+) -> None:
+    """Makes the table of the records in the journal, which `mark_dead` asks."""
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {INSIDE}")
+    load(connection, [record for _, record in journal])
+    connection.execute(
+        f"CREATE OR REPLACE TABLE {INSIDE}.journal AS "
+        "SELECT incoming.*, source FROM incoming "
+        "JOIN (SELECT unnest($1::BIGINT[]) AS n, unnest($2::VARCHAR[]) AS source) USING (n)",
+        [[record[0] for _, record in journal], [source for source, _ in journal]],
+    )
+    connection.execute("DROP TABLE incoming")
+
+
 def _show_source(
     connection: duckdb.DuckDBPyConnection,
     folder: Path,
     parts: Sequence[Part],
     source: str,
+    wanted: Container[str],
     *,
     in_journal: bool,
-    tables: bool,
 ) -> None:
     own = [part for part in parts if part.source == source]
-    without = f" ANTI JOIN {INSIDE}.dead_{source} USING (n)" if mark_dead(connection, folder, parts, source) else ""
+    there = own or in_journal  # else nothing can be dead
+    without = ""
+    if there and mark_dead(connection, folder, parts, source):
+        without = f" ANTI JOIN {INSIDE}.dead_{source} USING (n)"
     none = ", ".join(f"NULL::VARCHAR AS {each}" for each in ("id", "updated_at", "raw", "plain"))
     nothing = f"SELECT NULL::BIGINT AS n, {none} WHERE false"
     raw = relation(folder, own, f"raw_{source}", nothing)
@@ -551,11 +562,11 @@ def _show_source(
         f"CREATE OR REPLACE VIEW {INSIDE}.keys_{source} AS SELECT n, id, updated_at, raw FROM ("
         f"FROM {raw} UNION ALL {waiting}) p{without}"
     )
-    if not tables:
-        return
     if in_journal:
         connection.execute(f"CREATE OR REPLACE TABLE {INSIDE}.parsed AS {flatten.parsed(source, f'({waiting})')}")
     for table in flatten.tables(source):
+        if table not in wanted:
+            continue
         columns = ", ".join(f'"{name}"' for name in schema.TABLES[table].columns)
         rows = relation(folder, own, table, flatten.nothing(table))
         if in_journal:

@@ -205,12 +205,13 @@ class Store:
         """Makes one part of all there are, without what counts no more.
 
         Args:
-            scattered: does so only where there are many.
+            scattered: does so only where there are many; else what is in the journal becomes a part, no more.
 
         Raises:
             BooksError: as `add`.
         """
         with self._changing() as writer:
+            writer.settle()
             if not scattered or writer.is_scattered:
                 writer.compact()
 
@@ -374,14 +375,17 @@ class Store:
     # --- reading ---
 
     @contextlib.contextmanager
-    def asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def asking(self, *tables: str) -> Iterator[duckdb.DuckDBPyConnection]:
         """Gives a connection of our own with the tables of `schema`, as things are now.
+
+        Args:
+            tables: which are needed; all, where none are named.
 
         Raises:
             BooksError: if it cannot be read; also for what DuckDB says while it is used.
         """
         with self._guard(), self._held_connection(_MEMORY_OF_REPORTS) as connection:
-            self._show(connection, tables=True)
+            self._show(connection, tables or schema.TABLES)
             yield connection
 
     @contextlib.contextmanager
@@ -403,7 +407,7 @@ class Store:
         lease = self._hold()
         end = weakref.finalize(connection, lease.end if lease else lambda: None)
         try:
-            self._show(connection, tables=True)
+            self._show(connection, schema.TABLES)
         except BaseException:
             end()
             raise
@@ -416,11 +420,11 @@ class Store:
     def _hold(self) -> readers.Lease | None:
         return readers.Lease(self.folder) if self.folder.exists() else None
 
-    def _show(self, connection: duckdb.DuckDBPyConnection, *, tables: bool) -> None:
+    def _show(self, connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None:
         with self._guard():
             manifest, waiting = self._read()
             whole = [part for part in manifest.parts if parts.is_whole(self.folder, part)]
-            parts.show(connection, self.folder, whole, waiting, tables=tables)
+            parts.show(connection, self.folder, whole, waiting, tables)
 
     def _read(self) -> tuple[parts.Manifest, list[tuple[str, _Loaded]]]:
         manifest, found = self._look()
@@ -629,8 +633,11 @@ class _Writer:
                 raise
 
     def _merge_readable(self, source: str, old: list[parts.Part]) -> None:
-        parts.show(self._connection, self.folder, self.manifest.parts, self._waiting, tables=False)
-        dead = f"{INSIDE}.dead_{source}" if source in SOURCES else "(SELECT NULL::BIGINT AS n WHERE false)"
+        dead = "(SELECT NULL::BIGINT AS n WHERE false)"
+        if source in SOURCES:
+            dead = f"{INSIDE}.dead_{source}"
+            parts.hold(self._connection, self._waiting)
+            parts.mark_dead(self._connection, self.folder, self.manifest.parts, source)
         number = self.manifest.part
         merged = parts.merge(self._connection, self.folder, old, number, dead)
         self._commit([merged] if merged.records else [], old, part=number + 1)
@@ -639,9 +646,12 @@ class _Writer:
     def is_scattered(self) -> bool:
         return any(len(self.manifest.of(source)) > _SCATTERED for source in SOURCES)
 
-    def compact(self) -> None:
+    def settle(self) -> None:
+        """Makes parts of what is in the journal: each question would have to parse it again."""
         if self._waiting:
             self._empty_the_journal()
+
+    def compact(self) -> None:
         for source in SOURCES:
             if self.manifest.of(source):
                 self._merge(source, self.manifest.of(source))

@@ -20,7 +20,7 @@ from lexoffice_nb.api.endpoints import WINDOW
 from lexoffice_nb.api.records import BERLIN
 from lexoffice_nb.books.schema import ENDPOINTS
 from lexoffice_nb.books.store import changed, interrupts
-from lexoffice_nb.books.wanted import Search
+from lexoffice_nb.books.wanted import Ask, Search
 from lexoffice_nb.errors import (
     ApiError,
     BooksError,
@@ -365,9 +365,10 @@ class Sync:
         while rows := self._patiently(lambda: next(pages, None)):
             yield rows
 
-    def _ask_books(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with self._store.asking() as connection:
-            return connection.execute(statement, list(values)).fetchall()
+    @contextlib.contextmanager
+    def _asking(self, *tables: str) -> Iterator[Ask]:
+        with self._store.asking(*tables) as connection:
+            yield Ask(connection)
 
     # --- the list ---
 
@@ -385,13 +386,14 @@ class Sync:
 
     def _prepare(self) -> None:
         """Counts what is stored, and finds out what is to be read."""
-        [(self.vouchers, self.skipped, self.documents, self.payments, self.contacts)] = self._ask_books(
-            "SELECT count(*), count(*) FILTER (NOT list_contains(CAST(? AS VARCHAR[]), voucher_type)), "
-            "(SELECT count(*) FROM documents), (SELECT count(*) FROM payments), (SELECT count(*) FROM contacts) "
-            "FROM vouchers",
-            [list(ENDPOINTS)],
-        )
-        self.missing = sum(each.count(self._ask_books) for each in self._searches)
+        with self._asking("vouchers", "documents", "payments", "contacts") as ask:
+            [(self.vouchers, self.skipped, self.documents, self.payments, self.contacts)] = ask(
+                "SELECT count(*), count(*) FILTER (NOT list_contains(CAST(? AS VARCHAR[]), voucher_type)), "
+                "(SELECT count(*) FROM documents), (SELECT count(*) FROM payments), (SELECT count(*) FROM contacts) "
+                "FROM vouchers",
+                [list(ENDPOINTS)],
+            )
+            self.missing = sum(each.count(ask) for each in self._searches)
 
     def _whole_list(self) -> bool:
         """Reads every row. The first time an interrupted one goes on at the day that it had come to.
@@ -453,7 +455,8 @@ class Sync:
 
     def _is_all(self, total: int) -> bool:
         """Whether as many rows are stored as there are, as far as that is shown, and as many of them in the archive."""
-        [(stored, archived)] = self._ask_books("SELECT count(*), count(*) FILTER (archived) FROM vouchers")
+        with self._asking("vouchers") as ask:
+            [(stored, archived)] = ask("SELECT count(*), count(*) FILTER (archived) FROM vouchers")
         if total < WINDOW and total != stored:
             return False
         there = self._patiently(self._session.voucherlist(archived=True).newest).total
@@ -461,10 +464,12 @@ class Sync:
 
     def _contacts(self) -> None:
         """Reads the contacts, once a day or when a voucher names one that is not there."""
-        known, state = self._store.known("contacts"), self._store.state
-        named = {each for (each,) in self._ask_books("SELECT DISTINCT contact_id FROM vouchers")} - {None}
+        state = self._store.state
+        with self._asking("vouchers", "contacts") as ask:
+            known = {each for (each,) in ask("SELECT id FROM contacts")}
+            named = {each for (each,) in ask("SELECT DISTINCT contact_id FROM vouchers")} - {None}
         lost = set(state.get("contacts_lost", ()))
-        if not self._full and _is_fresh(state.get("contacts_at")) and not named - known.keys() - lost:
+        if not self._full and _is_fresh(state.get("contacts_at")) and not named - known - lost:
             return
         mark, seen = self._store.mark(), set[str]()
         pages = self._session.contacts().pages(self)
@@ -535,10 +540,13 @@ class Sync:
     def _all_wanted(self, aside: list[Wanted]) -> Iterator[Wanted]:
         """Gives all that is to be read, and at last once more what was put aside."""
         for search in self._searches:
-            passed, left = 0, search.count(self._ask_books)
-            # Bounded, so that nothing is read for ever if what was stored should not be found again.
-            while batch := search.newest(self._ask_books, min(BATCH, left), passed):
-                left -= len(batch)
+            passed, left = 0, -1
+            while left:
+                with self._asking("vouchers", search.source) as ask:
+                    # Bounded, so that nothing is read for ever if what was stored should not be found again.
+                    left = search.count(ask) if left < 0 else left
+                    batch = search.newest(ask, min(BATCH, left), passed)
+                left = left - len(batch) if batch else 0
                 for each in batch:
                     before = self.read
                     yield each

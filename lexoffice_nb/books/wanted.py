@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lexoffice_nb.books.schema import ENDPOINTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import date
 
-    # Asks the books: takes an SQL statement and its values, and gives rows.
-    Ask = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
+    import duckdb
+
     Days = tuple[date, date]
 
 # The vendor's list of what has payments; a draft has none yet, and what is not booked neither.
@@ -22,6 +22,17 @@ PAYABLE = (
 )
 NOT_PAYABLE = ("draft", "unchecked", "blank")
 _STORED = {"documents": "documents AS d WHERE d.id = v.id", "payments": "payments AS d WHERE d.voucher_id = v.id"}
+
+
+class Ask:
+    """Asks the books: takes an SQL statement and its values, and gives rows."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.connection = connection
+
+    def __call__(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Gives the rows of an answer."""
+        return self.connection.execute(statement, list(values)).fetchall()
 
 
 class Wanted(NamedTuple):

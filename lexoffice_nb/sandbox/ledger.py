@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 from datetime import time, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from lexoffice_nb.sandbox.bookkeeping import draw_vouchers
@@ -80,8 +80,9 @@ def build_ledgers(seed: int, day: date, extra_vouchers: int = 0) -> dict[str, Le
     return ledgers
 
 
+@lru_cache(maxsize=8)
 def build_ledger(seed: int, day: date, organisation: Organisation) -> Ledger:
-    """The books of one organisation; equal arguments give equal books."""
+    """The books of one organisation; equal arguments give equal books, so they are drawn once."""
     key, small = organisation.key, organisation.small_business
     draw = random.Random(f"{seed}/{key}")  # noqa: S311 - invented books, no secret
     customers, vendors = _contacts(key, seed)

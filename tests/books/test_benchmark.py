@@ -41,15 +41,6 @@ def test_the_list_step_of_many_vouchers_takes_little_memory() -> None:
     assert "250 MB over the idle kernel: reached" in done.stdout, done.stdout
 
 
-def test_the_benchmark_counts_its_requests() -> None:
-    """The part that depends on no time at all; the rest of it runs in `make soak`."""
-    command = [sys.executable, ROOT / "benchmarks" / "books.py", "--quick", "--only", "requests"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110, cwd=ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "at most 41: reached" in done.stdout, done.stdout
-    assert "at most 12: reached" in done.stdout, done.stdout
-
-
 def test_each_way_of_flattening_gives_the_same_cents(tmp_path: Path) -> None:
     invoices.write(tmp_path / peer.INVOICES, 300)
     assert peer.bodies(tmp_path) == {"count": 300}

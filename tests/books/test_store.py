@@ -158,6 +158,25 @@ print(Store(Path({str(store.folder)!r})).known("documents"))
         store.add("rows", rows(1, 1))
         assert (count(store, "vouchers"), count(store, "documents")) == (250, 1)
 
+    def test_is_shown_table_by_table(self, store: Store) -> None:
+        store.add("documents", [document("a")])
+        store.add("rows", rows(250))
+        with store.asking("documents", "vouchers") as connection:
+            assert {name for (name,) in connection.execute("SHOW TABLES").fetchall()} == {"documents", "vouchers"}
+            assert connection.execute("SELECT (FROM documents SELECT count(*)), count(*) FROM vouchers").fetchall() == [
+                (1, 250)
+            ]
+        with store.asking() as connection:
+            assert {name for (name,) in connection.execute("SHOW TABLES").fetchall()} == set(schema.TABLES)
+
+    @pytest.mark.parametrize("scattered", [False, True])
+    def test_is_parsed_from_the_journal_no_more_once_it_is_made_compact(self, store: Store, scattered: bool) -> None:
+        store.add("documents", [document("a"), document("b")])
+        store.compact(scattered=scattered)
+        manifest, waiting = store._read()
+        assert ([part.records for part in manifest.parts], waiting) == ([2], [])
+        assert count(store, "documents") == 2
+
     @pytest.mark.parametrize("removed", [(), ("row-0", "row-1", "row-300")])
     @pytest.mark.parametrize("again", [1, 250])
     def test_is_told_apart_by_whether_it_came_again_since_a_mark(
