@@ -28,7 +28,7 @@ CELLS = (
 )
 
 
-@pytest.mark.parametrize(("theme", "language"), [("light", "en"), ("dark", "de")])
+@pytest.mark.parametrize(("theme", "language"), [pytest.param("light", "en", marks=pytest.mark.soak), ("dark", "de")])
 def test_threat_35_lists_records_and_errors_read_well_and_show_markup_literally(
     notebook: Notebook, theme: str, language: str
 ) -> None:

@@ -142,7 +142,9 @@ def test_threat_16_a_port_that_another_program_holds_gives_no_link_until_the_per
         holder.terminate()
 
 
-@pytest.mark.parametrize(("theme", "locale"), [("light", "de-DE"), ("dark", "en-US")])
+@pytest.mark.parametrize(
+    ("theme", "locale"), [("light", "de-DE"), pytest.param("dark", "en-US", marks=pytest.mark.soak)]
+)
 def test_a_provider_that_nobody_has_verified_waits_for_a_word(
     new_notebook: Callable[..., Notebook], theme: str, locale: str
 ) -> None:

@@ -58,7 +58,7 @@ def elsewhere(notebook: Notebook) -> list[str]:
     return [url for url in notebook.urls if urlsplit(url).hostname not in local]
 
 
-@pytest.mark.parametrize(("theme", "language"), [("light", "en"), ("dark", "de")])
+@pytest.mark.parametrize(("theme", "language"), [pytest.param("light", "en", marks=pytest.mark.soak), ("dark", "de")])
 def test_threat_35_reports_and_pictures_show_markup_literally_and_ask_nobody_elsewhere(
     notebook: Notebook, theme: str, language: str
 ) -> None:
