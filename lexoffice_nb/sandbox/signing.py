@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from typing import TYPE_CHECKING
@@ -17,11 +18,22 @@ if TYPE_CHECKING:
 def signing_key(path: Path) -> RSAKey:
     """The server's RSA key: the stored one, or a new one of 2048 bits, kept in a file of mode 0600."""
     if path.exists():
-        return RSAKey.import_key(json.loads(read_private_file(path)))
+        return _imported(read_private_file(path))
     key = RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"})
     key = RSAKey.import_key({**key.as_dict(private=True), "kid": key.thumbprint()})
     write_private_file(path, json.dumps(key.as_dict(private=True)))
     return key
+
+
+_imported_keys: dict[bytes, RSAKey] = {}
+
+
+def _imported(content: str) -> RSAKey:
+    """The key in a file. To check one that was read takes a while: of the same content that is done once."""
+    name = hashlib.sha256(content.encode()).digest()
+    if name not in _imported_keys:
+        _imported_keys[name] = RSAKey.import_key(json.loads(content))
+    return _imported_keys[name]
 
 
 class _NothingBelowWarning(logging.Filter):

@@ -14,6 +14,7 @@ from lexoffice_nb import LexofficeLogin, LexofficeSession, Provider
 from lexoffice_nb.sandbox import Sandbox
 from lexoffice_nb.sandbox.person import sign_in
 from lexoffice_nb.texts import use_language
+from tests.boxes import with_a_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,13 +122,9 @@ def other() -> Iterator[Server]:
 
 
 @pytest.fixture
-def box(tmp_path: Path, quiet_box: Sandbox) -> Iterator[Sandbox]:
-    """A sandbox of the test's own. It takes the other's key, since making one takes longer than all the rest."""
-    folder = tmp_path / "data"
-    folder.mkdir(mode=0o700)
-    (folder / "signing-key.json").touch(0o600)
-    (folder / "signing-key.json").write_bytes((quiet_box._data_dir / "signing-key.json").read_bytes())
-    with Sandbox(data_dir=folder) as box:
+def box(tmp_path: Path) -> Iterator[Sandbox]:
+    """A sandbox of the test's own."""
+    with Sandbox(data_dir=with_a_key(tmp_path / "data")) as box:
         yield box
 
 

@@ -10,6 +10,7 @@ from lexoffice_nb import LexofficeLogin, LexofficeSession, Provider
 from lexoffice_nb.sandbox import Sandbox, SandboxSettings
 from lexoffice_nb.sandbox.person import sign_in
 from lexoffice_nb.texts import use_language
+from tests.boxes import with_a_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,28 +32,13 @@ def own_books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     use_language(None)
 
 
-@pytest.fixture(scope="session")
-def first_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The data folder of a sandbox whose key all others take: making one takes longer than all the rest."""
-    folder = tmp_path_factory.mktemp("first") / "data"
-    with Sandbox(data_dir=folder):
-        yield folder
-
-
-def _with_the_key(folder: Path, first_box: Path) -> Path:
-    folder.mkdir(mode=0o700)
-    (folder / "signing-key.json").touch(0o600)
-    (folder / "signing-key.json").write_bytes((first_box / "signing-key.json").read_bytes())
-    return folder
-
-
 @pytest.fixture
-def make_box(tmp_path: Path, first_box: Path) -> Iterator[Callable[..., Sandbox]]:
+def make_box(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
     """Starts a sandbox of the test's own; `vouchers` says how many its list has."""
     boxes: list[Sandbox] = []
 
     def make(vouchers: int | None = None, **settings: Any) -> Sandbox:
-        folder = _with_the_key(tmp_path / f"box{len(boxes)}", first_box)
+        folder = with_a_key(tmp_path / f"box{len(boxes)}")
         if vouchers is not None:
             with Sandbox(data_dir=folder) as box:
                 settings["extra_vouchers"] = vouchers - len(box.voucher_rows["demo"])
@@ -78,12 +64,12 @@ def a_session(box: Sandbox, scopes: str = SCOPES) -> LexofficeSession:
 
 
 @pytest.fixture(scope="module")
-def whole(first_box: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sandbox, Path]]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sandbox, Path]]:
     """A sandbox for all tests of a file, and the folder of the books that were synced from it once."""
     place = tmp_path_factory.mktemp("whole")
     with (
         pytest.MonkeyPatch.context() as patch,
-        Sandbox(data_dir=_with_the_key(place / "box", first_box)) as box,
+        Sandbox(data_dir=with_a_key(place / "box")) as box,
         a_session(box) as session,
     ):
         patch.setenv("XDG_DATA_HOME", str(place / "user-data"))

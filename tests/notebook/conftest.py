@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import http.client
 import logging
 import os
@@ -133,6 +134,7 @@ def ip(tmp_path: Path) -> Iterator[InteractiveShell]:
     if "lexoffice_nb" in shell.extension_manager.loaded:
         shell.extension_manager.unload_extension("lexoffice_nb")
     shell.history_manager.end_session()
+    atexit.unregister(shell.atexit_operations)  # else it lives, and is reset at the end like hundreds of others
     InteractiveShell.clear_instance()
 
 

@@ -11,6 +11,7 @@ from lexoffice_nb.oauth.login import LexofficeLogin
 from lexoffice_nb.oauth.provider import Provider
 from lexoffice_nb.sandbox import Sandbox
 from lexoffice_nb.texts import use_language
+from tests.boxes import with_a_key
 from tests.oauth import misbehaving
 from tests.oauth.misbehaving import CLIENT_ID, REDIRECT_URI
 
@@ -47,7 +48,7 @@ def start() -> Iterator[StartProvider]:
 
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[Sandbox]:
-    with Sandbox(data_dir=tmp_path / "sandbox") as box:
+    with Sandbox(data_dir=with_a_key(tmp_path / "sandbox")) as box:
         yield box
 
 

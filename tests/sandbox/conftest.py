@@ -14,6 +14,7 @@ import requests
 
 from lexoffice_nb.sandbox import Sandbox
 from lexoffice_nb.sandbox.person import sign_in
+from tests.boxes import with_a_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,14 +144,14 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def shared_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """One sandbox for the tests of a module that change nothing of it."""
-    with Sandbox(data_dir=tmp_path_factory.mktemp("sandbox") / "data") as box:
+    with Sandbox(data_dir=with_a_key(tmp_path_factory.mktemp("sandbox") / "data")) as box:
         yield box
 
 
 @pytest.fixture
 def box(tmp_path: Any) -> Iterator[Sandbox]:
     """A sandbox of the test's own."""
-    with Sandbox(data_dir=tmp_path / "data") as box:
+    with Sandbox(data_dir=with_a_key(tmp_path / "data")) as box:
         yield box
 
 
