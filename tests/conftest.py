@@ -27,6 +27,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """Gives it back: what is kept to the end is a leak to DuckDB, which says so."""
+    gc.unfreeze()
+
+
 @pytest.fixture
 def swept() -> Iterator[None]:
     """For tests that interrupt at any instant: between two lines, even a `with` cannot close what it has just opened.

@@ -417,6 +417,11 @@ NOTHING = ("draft", "voided", "unchecked", "purchase", "quotation")
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "engine",
+    [pytest.param(each, marks=[] if each == ENGINES[0] else pytest.mark.soak) for each in ENGINES],
+    indirect=True,
+)
 def test_each_case_alone_comes_to_the_cents_that_the_ledger_gives_it(case, engine):
     made = books()
     part = only(made, [each for each in made.vouchers if CASES[case](each)])

@@ -8,6 +8,7 @@ import gc
 import json
 import os
 import resource
+import shutil
 import stat
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from lexoffice_nb.books import parts, readers, schema
 from lexoffice_nb.books import store as store_module
 from lexoffice_nb.books.store import Store
 from lexoffice_nb.errors import BooksError
+from lexoffice_nb.oauth import private_file
 from lexoffice_nb.texts import LANGUAGES
 from tests.modeless import ModelessFileSystem
 
@@ -537,12 +539,20 @@ def interrupted(call: Callable[[], object], instant: int) -> bool:
     return False
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = Store(tmp_path_factory.mktemp("filled") / "copy")
+    for page in range(3):
+        store.add("documents", [document(f"d{250 * page + number}") for number in range(250)])
+    store.add("documents", [document("in the journal")])
+    return store.folder
+
+
 class TestDamage:
     @pytest.fixture
-    def filled(self, store: Store) -> Store:
-        for page in range(3):
-            store.add("documents", [document(f"d{250 * page + number}") for number in range(250)])
-        store.add("documents", [document("in the journal")])
+    def filled(self, store: Store, first: Path) -> Store:
+        private_file.make_folder(store.folder.parent)
+        shutil.copytree(first, store.folder)
         return store
 
     @pytest.mark.parametrize("harm", ["cut", "emptied", "gone", "overwritten"])
@@ -963,6 +973,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from lexoffice_nb.books.store import Store
 from lexoffice_nb.errors import BooksError
+from lexoffice_nb.oauth import private_file
 import os, resource
 store = Store(Path(sys.argv[1]))
 store.add("documents", [{"id": "first"}])

@@ -95,7 +95,9 @@ def sign_in_by_link(walker: Walker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "locale", "theme"), [("en", "en-US", "light"), ("de", "de-DE", "dark")], ids=["en-light", "de-dark"]
+    ("language", "locale", "theme"),
+    [pytest.param("en", "en-US", "light", marks=pytest.mark.soak), ("de", "de-DE", "dark")],
+    ids=["en-light", "de-dark"],
 )
 def test_the_whole_lesson_with_the_keyboard_alone(
     new_notebook: Callable[..., Notebook], language: str, locale: str, theme: str
