@@ -495,7 +495,7 @@ def show(
     folder: Path,
     parts: Sequence[Part],
     journal: Sequence[tuple[str, tuple[int, str, str, str, str | None]]],
-    tables: Iterable[str] = tuple(schema.TABLES),
+    tables: Iterable[str],
 ) -> None:
     """Makes the views of a connection: the rows of tables, and the keys of the sources that they are made of.
 

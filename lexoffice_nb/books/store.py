@@ -47,6 +47,7 @@ _STATE_LIMIT = 1 << 20
 _HOLDER_LIMIT = 1 << 10
 _JOURNAL_RECORDS = 250  # after which they become a part
 _JOURNAL_OCTETS = 16 << 20
+_MUCH = 25  # records in the journal at the end of a sync, from which on they become a part
 _PAGE = 100  # records that come together and are at least so many are a part at once
 _MOST = 1000  # records in a part as it is first written
 _LOCK_SECONDS = 2.0
@@ -205,13 +206,13 @@ class Store:
         """Makes one part of all there are, without what counts no more.
 
         Args:
-            scattered: does so only where there are many; else what is in the journal becomes a part, no more.
+            scattered: does so only where there are many; else much that is in the journal becomes a part, no more.
 
         Raises:
             BooksError: as `add`.
         """
         with self._changing() as writer:
-            writer.settle()
+            writer.settle(_MUCH if scattered else 1)
             if not scattered or writer.is_scattered:
                 writer.compact()
 
@@ -646,9 +647,9 @@ class _Writer:
     def is_scattered(self) -> bool:
         return any(len(self.manifest.of(source)) > _SCATTERED for source in SOURCES)
 
-    def settle(self) -> None:
-        """Makes parts of what is in the journal: each question would have to parse it again."""
-        if self._waiting:
+    def settle(self, least: int) -> None:
+        """Makes parts of what is in the journal, if it is so much: each question would have to parse it again."""
+        if len(self._waiting) >= least:
             self._empty_the_journal()
 
     def compact(self) -> None:
