@@ -17,13 +17,14 @@ import errno
 import hashlib
 import itertools
 import json
+import math
 import os
 import shutil
 import threading
 import time
 import weakref
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from lexoffice_nb.api import berlin, exact_json
 from lexoffice_nb.books import flatten, journal, parts, readers, schema
@@ -206,14 +207,16 @@ class Store:
         """Makes one part of all there are, without what counts no more.
 
         Args:
-            scattered: does so only where there are many; else much that is in the journal becomes a part, no more.
+            scattered: does so only where there are many, and nobody reads them; else much that is in the journal
+                becomes a part, no more.
 
         Raises:
             BooksError: as `add`.
         """
         with self._changing() as writer:
             writer.settle(_MUCH if scattered else 1)
-            if not scattered or writer.is_scattered:
+            # What somebody reads has to stay until they end: each time there would be one copy more.
+            if not scattered or (writer.is_scattered and readers.oldest(self.folder) == math.inf):
                 writer.compact()
 
     def check(self) -> int:
@@ -329,17 +332,20 @@ class Store:
         asked = None if ids is None else [each for each in ids if _is_text(each)]
         return dict(self._asked_of_parts(source, parts.changes, asked))
 
-    def mark(self) -> int:
-        """Gives a mark: the number of the record that is stored next.
+    def mark(self) -> Mark:
+        """Gives a mark, for `unchanged`.
 
         Raises:
             BooksError: as `add`.
         """
         with self._changing() as writer:
-            return writer.following
+            return Mark(writer.following, frozenset(writer.manifest.damaged))
 
-    def unchanged(self, source: str, mark: int) -> list[str]:
+    def unchanged(self, source: str, mark: Mark) -> list[str]:
         """Gives the ids that were stored before a mark, and not again since.
+
+        A record that came since and cannot be read would make its id one of them. So where anything is damaged, or was
+        set aside since, there are none: who removes what this names must be certain.
 
         Args:
             source: rows, documents, payments or contacts.
@@ -348,21 +354,33 @@ class Store:
         Raises:
             BooksError: if it cannot be read.
         """
-        return [id_ for (id_,) in self._asked_of_parts(source, parts.unchanged, mark)]
+
+        def is_certain(manifest: parts.Manifest, found: journal.Journal) -> bool:
+            keys = [f"raw_{kind}" for kind in (source, REMOVED)]
+            own = [(part, table) for part in manifest.parts for table in keys if table in part.files]
+            are_whole = all(parts.is_whole(self.folder, part, [table], deep=True) for part, table in own)
+            return are_whole and not found.lost and frozenset(manifest.damaged) == mark.damaged
+
+        return [id_ for (id_,) in self._asked_of_parts(source, parts.unchanged, mark.number, is_certain)]
 
     def _asked_of_parts(
-        self, source: str, query: Callable[[Path, Sequence[parts.Part], str], str], value: Any
-    ) -> Iterator[tuple[Any, ...]]:
+        self,
+        source: str,
+        query: Callable[[Path, Sequence[parts.Part], str], str],
+        value: Any,
+        is_certain: Callable[[parts.Manifest, journal.Journal], bool] = lambda _, __: True,
+    ) -> list[tuple[Any, ...]]:
         if source not in SOURCES:
             raise ValueError(source)
         with self._guard(), self._held_connection(_MEMORY) as connection:
-            manifest, waiting = self._read()
+            manifest, found = self._look()
+            if not is_certain(manifest, found):
+                return []
             whole = [part for part in manifest.parts if parts.is_whole(self.folder, part)]
-            own = [(n, key, at, kind == REMOVED) for kind, (n, key, at, *_) in waiting if kind in (source, REMOVED)]
+            waiting = [(kind, record) for kind, record in _loaded(found) if kind in (source, REMOVED)]
+            own = [(n, key, at, kind == REMOVED) for kind, (n, key, at, *_) in waiting]
             columns = [list(column) for column in zip(*own, strict=True)] or [[]] * 4
-            found = connection.execute(query(self.folder, whole, source), [*columns, value])
-            while some := found.fetchmany(_MOST):
-                yield from some
+            return connection.execute(query(self.folder, whole, source), [*columns, value]).fetchall()
 
     def size(self) -> int:
         """Gives how much room it takes, in octets."""
@@ -492,6 +510,18 @@ class Store:
             if error.reason == "mode" and not private_file.keeps_modes(self.folder):
                 return "books_no_modes"
         return f"books_{error.reason}"
+
+
+class Mark(NamedTuple):
+    """How things stood at a moment.
+
+    Attributes:
+        number: of the record that was stored next.
+        damaged: the files that had been set aside.
+    """
+
+    number: int
+    damaged: frozenset[str]
 
 
 class _Writer:

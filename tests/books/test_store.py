@@ -208,6 +208,43 @@ print(Store(Path({str(store.folder)!r})).known("documents"))
         assert store.unchanged("rows", mark) == []
         assert set(store.known("rows")) == {f"row-{2 + n}" for n in range(again)}
 
+    @pytest.mark.parametrize("again", [1, 250])
+    @pytest.mark.parametrize("harm", ["cut", "a bit", "away", "set aside"])
+    def test_names_nothing_as_gone_where_what_came_since_a_mark_cannot_be_read(
+        self, store: Store, again: int, harm: str
+    ) -> None:
+        store.add("rows", rows(250))
+        store.compact()
+        mark = store.mark()
+        store.add("rows", rows(again))
+        assert len(store.unchanged("rows", mark)) == 250 - again
+        path = max(store.folder.glob("journal-*" if again == 1 else "raw_rows-*"))
+        content = path.read_bytes()
+        if harm == "away":
+            path.rename(path.with_suffix(".away"))
+        else:
+            path.write_bytes(
+                content[:-1] if harm == "cut" else content[:-30] + bytes([content[-30] ^ 1]) + content[-29:]
+            )
+        if harm == "set aside":
+            with store.writing():
+                store.check()
+            store.add("rows", rows(1))
+        assert store.unchanged("rows", mark) == []
+
+    @pytest.mark.parametrize("connected", [False, True])
+    def test_is_not_made_one_part_by_the_way_while_somebody_reads_it(self, store: Store, connected: bool) -> None:
+        store.add("rows", rows(100))
+        reader = duckdb.connect()
+        if connected:
+            store.connect(reader)
+        with store.writing():
+            for page in range(1, 20):
+                store.add("rows", rows(100, page * 100))
+            store.compact(scattered=True)
+        assert len(parts.read_manifest(store.folder).parts) == (20 if connected else 1)
+        reader.close()
+
     def test_becomes_a_part_when_the_journal_has_enough(self, store: Store) -> None:
         with store.writing():
             for number in range(251):

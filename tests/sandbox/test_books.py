@@ -281,3 +281,11 @@ def test_each_organisation_sees_its_own_books_only(client):
     assert {row["id"] for row in theirs["content"]} >= {invoice.id for invoice in ledger.invoices}
     assert client.api(f"/v1/invoices/{ledger.invoices[0].id}", other).status_code == 200
     assert client.api(f"/v1/invoices/{ledger.invoices[0].id}", demo).status_code == 404
+
+
+def test_what_is_changed_in_one_sandboxs_figures_is_in_no_others() -> None:
+    one, other = (build_ledgers(1, date(2026, 3, 1))["demo"].expected for _ in range(2))
+    before = dict(other.revenue_gross), list(other.payments)
+    one.revenue_gross["1999-01"] += 1
+    one.payments.clear()
+    assert (dict(other.revenue_gross), list(other.payments)) == before
