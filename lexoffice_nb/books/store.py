@@ -355,11 +355,12 @@ class Store:
             BooksError: if it cannot be read.
         """
 
-        def is_certain(manifest: parts.Manifest, found: journal.Journal) -> bool:
-            keys = [f"raw_{kind}" for kind in (source, REMOVED)]
-            own = [(part, table) for part in manifest.parts for table in keys if table in part.files]
-            are_whole = all(parts.is_whole(self.folder, part, [table], deep=True) for part, table in own)
-            return are_whole and not found.lost and frozenset(manifest.damaged) == mark.damaged
+        def is_certain(manifest: parts.Manifest, found: journal.Journal, asked: Sequence[parts.Part]) -> bool:
+            own = [part for part in manifest.parts if part.source in (source, REMOVED)]
+            are_read = all(
+                part in asked and parts.is_whole(self.folder, part, [f"raw_{part.source}"], deep=True) for part in own
+            )
+            return are_read and not found.lost and frozenset(manifest.damaged) == mark.damaged
 
         return [id_ for (id_,) in self._asked_of_parts(source, parts.unchanged, mark.number, is_certain)]
 
@@ -368,15 +369,15 @@ class Store:
         source: str,
         query: Callable[[Path, Sequence[parts.Part], str], str],
         value: Any,
-        is_certain: Callable[[parts.Manifest, journal.Journal], bool] = lambda _, __: True,
+        is_certain: Callable[[parts.Manifest, journal.Journal, Sequence[parts.Part]], bool] = lambda *_: True,
     ) -> list[tuple[Any, ...]]:
         if source not in SOURCES:
             raise ValueError(source)
         with self._guard(), self._held_connection(_MEMORY) as connection:
             manifest, found = self._look()
-            if not is_certain(manifest, found):
-                return []
             whole = [part for part in manifest.parts if parts.is_whole(self.folder, part)]
+            if not is_certain(manifest, found, whole):
+                return []
             waiting = [(kind, record) for kind, record in _loaded(found) if kind in (source, REMOVED)]
             own = [(n, key, at, kind == REMOVED) for kind, (n, key, at, *_) in waiting]
             columns = [list(column) for column in zip(*own, strict=True)] or [[]] * 4
