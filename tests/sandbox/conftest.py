@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+import threading
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs, quote_plus, urlencode, urlsplit
 
@@ -14,10 +16,14 @@ import requests
 
 from lexoffice_nb.sandbox import Sandbox
 from lexoffice_nb.sandbox.person import sign_in
+from lexoffice_nb.sandbox.settings import SandboxSettings
 from tests.boxes import with_a_key
+from tests.sandbox.workshop_world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    Answer = Callable[[BaseHTTPRequestHandler], None]
 
 CALLBACK = "http://127.0.0.1:51234/callback"
 PARTNER_CALLBACK = "http://127.0.0.1:8765/callback"
@@ -201,3 +207,40 @@ def client_of() -> Any:
 def client_of_partners() -> Any:
     """Makes a partner's client of a sandbox."""
     return Partner
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A sandbox of the workshop, for the tests of a module."""
+    folder = with_a_key(tmp_path_factory.mktemp("workshop") / "data")
+    with Sandbox(data_dir=folder, settings=SandboxSettings(workshop=True)) as box:
+        yield World(box)
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[Answer], str]]:
+    """Starts servers that answer as a function says."""
+    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
+
+    def start(answer: Answer) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                answer(self)
+
+            def do_POST(self) -> None:
+                answer(self)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)

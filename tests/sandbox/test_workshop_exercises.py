@@ -5,28 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from lexoffice_nb.sandbox import Sandbox
 from lexoffice_nb.sandbox.person import sign_in
-from lexoffice_nb.sandbox.settings import SandboxSettings
 from lexoffice_nb.sandbox.workshop.serving import has_ipv6
 from tests.sandbox.workshop_world import Listener, World, changed, query
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("workshop") / "data"
-    with Sandbox(data_dir=folder, settings=SandboxSettings(workshop=True)) as box:
-        yield World(box)
-
 
 # -- 1: stolen code
 

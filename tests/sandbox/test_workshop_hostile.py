@@ -8,8 +8,7 @@ import logging
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,45 +21,13 @@ from lexoffice_nb.sandbox.person import sign_in
 from lexoffice_nb.sandbox.settings import SandboxSettings
 from lexoffice_nb.sandbox.workshop.serving import has_ipv6
 from lexoffice_nb.sandbox.workshop.untrusted import cookies_of
-from tests.sandbox.workshop_world import Listener, World, query
+from tests.sandbox.workshop_world import Listener, query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from http.server import BaseHTTPRequestHandler
 
     Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("workshop") / "data"
-    with Sandbox(data_dir=folder, settings=SandboxSettings(workshop=True)) as box:
-        yield World(box)
-
-
-@pytest.fixture
-def answering() -> Iterator[Callable[[Answer], str]]:
-    """Starts servers that answer as a function says."""
-    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
-
-    def start(answer: Answer) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                answer(self)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        servers.append((server, thread))
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
 
 
 def redirecting(to: str, *headers: tuple[str, str]) -> Answer:

@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from lexoffice_nb.sandbox import Sandbox
-from lexoffice_nb.sandbox.settings import SandboxSettings
 from lexoffice_nb.sandbox.workshop.journal import MOST_EVENTS, Journal
 from lexoffice_nb.sandbox.workshop.serving import has_ipv6
-from tests.sandbox.workshop_world import World, changed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("workshop") / "data"
-    with Sandbox(data_dir=folder, settings=SandboxSettings(workshop=True)) as box:
-        yield World(box)
-
+from tests.sandbox.workshop_world import changed
 
 # -- which check refused
 

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -32,17 +31,11 @@ from tests.sandbox.workshop_world import Listener, World, changed, query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from http.server import BaseHTTPRequestHandler
 
 ROOT = Path(process.__file__).resolve().parents[2]
 CALLBACK = "http://127.0.0.1:51234/callback"
 ROUTES = [("GET", "state"), ("POST", "exercise"), ("POST", "victim"), ("GET", "leaks"), ("GET", "journal")]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("workshop") / "data"
-    with Sandbox(data_dir=folder, settings=SandboxSettings(workshop=True)) as box:
-        yield World(box)
 
 
 @pytest.fixture
@@ -442,35 +435,6 @@ def test_a_place_keeps_what_is_short_and_loses_what_may_be_a_secret_in_one_piece
 
 
 # -- the victim's browser
-
-
-@pytest.fixture
-def answering() -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]], str]]:
-    """Starts servers that answer as a function says."""
-    servers: list[tuple[HTTPServer, threading.Thread]] = []
-
-    def start(answer: Callable[[BaseHTTPRequestHandler], None]) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                answer(self)
-
-            def do_POST(self) -> None:
-                answer(self)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        server = HTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        servers.append((server, thread))
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
 
 
 def redirecting(handler: BaseHTTPRequestHandler, to: str) -> None:
